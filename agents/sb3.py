@@ -1,0 +1,267 @@
+"""DQN, PPO, A2C and MaskablePPO of stable-baselines3 behind textgym's agent protocol.
+
+The networks see one-hot tokens and, MaskablePPO apart, no masks: that some tokens are illegal is theirs to learn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textgym.agents.base import make_config, read_card, tokens_of, write_card
+from textgym.errors import BudgetSpent, ConfigurationError, missing_dependency
+from textgym.evaluation import EnvFactory
+from textgym.observations import one_hot
+from textgym.wrappers.vector import OneHotTokens
+
+try:
+    import torch
+    from gymnasium import spaces
+    from safetensors.torch import load_file, save_file
+    from sb3_contrib import MaskablePPO
+    from stable_baselines3 import A2C, DQN, PPO
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    from textgym.integrations.sb3 import NativeVecEnv
+except ImportError as error:
+    raise missing_dependency(error.name or "stable-baselines3", "sb3", "this agent") from error
+
+WEIGHTS = "policy.safetensors"
+
+
+@dataclass(frozen=True)
+class OnPolicyConfig:
+    """What PPO, A2C and MaskablePPO share; field names are stable-baselines3's."""
+
+    lanes: int = 64  # texts written at the same time
+    n_steps: int = 16  # tokens a lane between two updates
+    learning_rate: float = 1e-3  # step size of Adam (RMSprop for A2C)
+    gamma: float = 1.0  # discount: texts are short and paid at the end
+    gae_lambda: float = 0.95  # bias against variance of the advantages
+    ent_coef: float = 0.03  # bonus for entropy at first; too little and a policy settles on its first good text
+    ent_coef_end: float = 0.0  # the bonus falls to this, so that the policy can settle at last
+    vf_coef: float = 0.5  # weight of the value loss
+    max_grad_norm: float = 0.5  # gradients are clipped to this norm
+    hidden: tuple[int, ...] = (128, 128)  # units of the hidden layers
+
+    def __post_init__(self) -> None:
+        _check_sizes(self, "lanes", "n_steps")
+
+
+@dataclass(frozen=True)
+class PPOConfig(OnPolicyConfig):
+    """Defaults tuned on TextGen-v0."""
+
+    batch_size: int = 256  # minibatch of an update
+    n_epochs: int = 4  # passes over each rollout
+    clip_range: float = 0.2  # how far the policy may move in one update
+    normalize_advantage: bool = True  # scale the advantages of each minibatch to variance 1
+
+
+@dataclass(frozen=True)
+class A2CConfig(OnPolicyConfig):
+    """Defaults tuned on TextGen-v0."""
+
+    n_steps: int = 8  # tokens a lane between two updates
+    gae_lambda: float = 1.0  # plain n-step returns
+
+
+@dataclass(frozen=True)
+class DQNConfig:
+    """Defaults tuned on TextGen-v0; field names are stable-baselines3's."""
+
+    lanes: int = 16  # texts written at the same time
+    learning_rate: float = 1e-3  # step size of Adam
+    buffer_size: int = 100_000  # transitions kept for replay
+    learning_starts: int = 2_000  # random tokens before the first update
+    batch_size: int = 128  # transitions of an update
+    gamma: float = 1.0  # discount: texts are short and paid at the end
+    train_freq: int = 2  # steps of all lanes between updates
+    gradient_steps: int = 4  # updates each time
+    target_update_interval: int = 1_000  # tokens between copies to the target network
+    exploration_fraction: float = 0.5  # share of the training in which epsilon falls from 1 ...
+    exploration_final_eps: float = 0.05  # ... to this
+    hidden: tuple[int, ...] = (128, 128)  # units of the hidden layers
+
+    def __post_init__(self) -> None:
+        _check_sizes(self, "lanes", "batch_size", "train_freq", "gradient_steps", "buffer_size")
+
+
+def _check_sizes(config: Any, *names: str) -> None:
+    for name in names:
+        if not isinstance(getattr(config, name), int) or getattr(config, name) < 1:
+            raise ConfigurationError(f"{name}={getattr(config, name)!r}: expected a whole number of at least 1")
+
+
+class _SB3Agent:
+    """Trains one SB3 algorithm on one-hot tokens and keeps its policy network."""
+
+    algorithm: ClassVar[type[Any]]
+    config_class: ClassVar[type[Any]]
+
+    def __init__(self, seed: int = 0, **config: Any) -> None:
+        if "hidden" in config:
+            config["hidden"] = tuple(config["hidden"])
+        self.seed = seed
+        self.config = make_config(self.config_class, config)
+        self.vocab_size = 0
+        self.policy: Any = None
+
+    def learn(self, envs: EnvFactory, total_steps: int) -> None:
+        """Trains for ``total_steps`` tokens, rounded down to whole rollouts; goes on from earlier training."""
+        env = NativeVecEnv(OneHotTokens(envs.vector(self.config.lanes, autoreset_mode="SameStep", observation="tokens")))
+        self.vocab_size = int(env.action_space.n)  # type: ignore[attr-defined]
+        rollout = self.config.lanes * getattr(self.config, "n_steps", getattr(self.config, "train_freq", 1))
+        steps = total_steps // rollout * rollout
+        if not steps:
+            raise ConfigurationError(f"total_steps={total_steps}: one rollout of {type(self).__name__} is {rollout} tokens")
+        model = self.algorithm("MlpPolicy", env, seed=self.seed, device="cpu", **self._options())
+        if self.policy is not None:
+            model.policy.load_state_dict(self.policy.state_dict())
+        self.policy = model.policy
+        try:
+            model.learn(total_timesteps=steps, callback=self._callback())
+        except BudgetSpent:
+            pass  # a normal end: what was learned stays
+        finally:
+            self.policy.set_training_mode(False)
+
+    def _callback(self) -> BaseCallback | None:
+        return None
+
+    def _options(self) -> dict[str, Any]:
+        """The config in SB3's terms: all but ``lanes`` and ``hidden`` are keyword arguments of the algorithm."""
+        options = asdict(self.config)
+        del options["lanes"]
+        options["policy_kwargs"] = {"net_arch": list(options.pop("hidden"))}
+        return options
+
+    def act(
+        self,
+        observations: Any,
+        action_masks: NDArray[np.bool_] | None = None,
+        *,
+        deterministic: bool = True,
+        episode_starts: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.int64]:
+        """The policy's choice; only MaskablePPO looks at the masks."""
+        actions, _ = self._policy().predict(self._features(observations), deterministic=deterministic)
+        return np.asarray(actions, dtype=np.int64)
+
+    def _policy(self) -> Any:
+        if self.policy is None:
+            raise ConfigurationError(f"this {type(self).__name__} has not learned anything yet; call learn() or load()")
+        return self.policy
+
+    def _features(self, observations: Any) -> NDArray[np.float32]:
+        return one_hot(tokens_of(observations), self.vocab_size)
+
+    def save(self, path: Path) -> None:
+        """Writes the card and the policy's weights as safetensors."""
+        weights = {name: tensor.contiguous() for name, tensor in self._policy().state_dict().items()}
+        features = int(self._policy().observation_space.shape[0])
+        write_card(Path(path), self, features=features, vocab_size=self.vocab_size)
+        save_file(weights, Path(path) / WEIGHTS)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads what :meth:`save` wrote; no pickle is opened."""
+        card = read_card(path)
+        agent = cls(seed=card["seed"], **card["config"])
+        agent.vocab_size = card["vocab_size"]
+        policy_class = cls.algorithm.policy_aliases["MlpPolicy"]
+        agent.policy = policy_class(
+            spaces.Box(0.0, 1.0, (card["features"],), np.float32),
+            spaces.Discrete(agent.vocab_size),
+            lambda _: agent.config.learning_rate,
+            **agent._options()["policy_kwargs"],
+        )
+        agent.policy.load_state_dict(load_file(Path(path) / WEIGHTS))
+        agent.policy.set_training_mode(False)
+        return agent
+
+
+class _EntropySchedule(BaseCallback):
+    """Lets the entropy bonus fall in a straight line over the training, which SB3 has no option for."""
+
+    def __init__(self, start: float, end: float) -> None:
+        super().__init__()
+        self._start, self._end = start, end
+
+    def _on_rollout_start(self) -> None:
+        left: float = self.model._current_progress_remaining
+        self.model.ent_coef = self._end + (self._start - self._end) * left  # type: ignore[attr-defined]
+
+    def _on_step(self) -> bool:
+        return True
+
+
+class _OnPolicyAgent(_SB3Agent):
+    """What the policy-gradient agents share."""
+
+    def _callback(self) -> BaseCallback:
+        return _EntropySchedule(self.config.ent_coef, self.config.ent_coef_end)
+
+    def _options(self) -> dict[str, Any]:
+        options = super()._options()
+        del options["ent_coef_end"]
+        return options
+
+    def log_probs(self, observations: Any, action_masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """``(B, V)`` log-probabilities of the policy, which knows no masks."""
+        with torch.no_grad():
+            features, _ = self._policy().obs_to_tensor(self._features(observations))
+            logits = self._policy().get_distribution(features).distribution.logits
+        return np.asarray(logits.numpy(), dtype=np.float64)
+
+
+class DQNAgent(_SB3Agent):
+    """Deep Q-network (Mnih et al. 2015)."""
+
+    algorithm = DQN
+    config_class = DQNConfig
+
+
+class PPOAgent(_OnPolicyAgent):
+    """Proximal policy optimisation (Schulman et al. 2017)."""
+
+    algorithm = PPO
+    config_class = PPOConfig
+
+
+class A2CAgent(_OnPolicyAgent):
+    """Advantage actor-critic (Mnih et al. 2016)."""
+
+    algorithm = A2C
+    config_class = A2CConfig
+
+
+class MaskablePPOAgent(_OnPolicyAgent):
+    """PPO whose policy gives illegal tokens no probability."""
+
+    algorithm = MaskablePPO
+    config_class = PPOConfig
+
+    def act(
+        self,
+        observations: Any,
+        action_masks: NDArray[np.bool_] | None = None,
+        *,
+        deterministic: bool = True,
+        episode_starts: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.int64]:
+        """The policy's choice among the legal tokens."""
+        features = self._features(observations)
+        actions, _ = self._policy().predict(features, action_masks=action_masks, deterministic=deterministic)
+        return np.asarray(actions, dtype=np.int64)
+
+    def log_probs(self, observations: Any, action_masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """``(B, V)`` log-probabilities of the masked policy."""
+        with torch.no_grad():
+            features, _ = self._policy().obs_to_tensor(self._features(observations))
+            distribution = self._policy().get_distribution(features, action_masks)
+        return np.asarray(distribution.distribution.logits.numpy(), dtype=np.float64)

@@ -1,0 +1,138 @@
+"""Metered environments: every environment of a :class:`MeteredFactory` draws on one meter.
+
+Agents never report their own returns. The harness hands them a metered factory, so that all learning curves
+mean the same thing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+
+from textgym.episodes import STOP_REASONS
+from textgym.evaluation import EnvFactory
+
+from .meter import Integers, Meter
+
+_CODES = {reason: code for code, reason in enumerate(STOP_REASONS)}
+_NOBODY: Integers = np.zeros(0, dtype=np.int64)
+
+
+class MeteredEnv(gym.Wrapper[Any, Any, Any, Any]):
+    """A single environment whose steps and episodes go through a meter."""
+
+    def __init__(self, env: gym.Env[Any, Any], meter: Meter, *, per_step: bool = False) -> None:
+        super().__init__(env)
+        self._meter = meter
+        self._per_step = per_step
+        self._return = 0.0
+        base: Any = env.unwrapped
+        meter.gold = base.task.gold
+        self._last_episodes = lambda: base.last_episodes
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begins an episode; resets are free."""
+        self._return = 0.0
+        return self.env.reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Steps the environment.
+
+        Raises:
+            BudgetSpent: if the budget has no step left.
+        """
+        self._meter.spend(1)
+        result = self.env.step(action)
+        self._return += float(result[1])
+        if result[2]:
+            info = result[4]
+            self._meter.record_one(self._last_episodes, self._return, info["num_tokens"], _CODES[info["stop_reason"]])
+        elif self._per_step:
+            self._meter.scored_prefixes += 1
+        return result
+
+
+class MeteredVectorEnv(VectorWrapper[Any, Any, Any, Any, Any]):
+    """A native vector environment whose steps and episodes go through a meter.
+
+    In NEXT_STEP mode the step that resets a lane is free for that lane. Attributes that this class does not
+    have, such as ``action_masks`` or ``eos_id``, are the environment's.
+    """
+
+    def __init__(self, env: VectorEnv[Any, Any, Any], meter: Meter, *, per_step: bool = False) -> None:
+        super().__init__(env)
+        self._meter = meter
+        self._per_step = per_step
+        base: Any = env.unwrapped
+        self._base = base
+        self._next_step = env.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
+        self._resting = _NOBODY  # lanes that sit out the next step
+        self._writing = env.num_envs
+        meter.gold = base.task.gold
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begins episodes in all lanes, or in those of ``options["reset_mask"]``; resets are free."""
+        result = self.env.reset(seed=seed, options=options)
+        mask = (options or {}).get("reset_mask")
+        self._resting = _NOBODY if mask is None else self._resting[~mask[self._resting]]
+        self._writing = self.num_envs - self._resting.size
+        return result
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Steps all lanes.
+
+        Raises:
+            BudgetSpent: if the budget has not a step left for every lane that would write a token.
+        """
+        self._meter.spend(self._writing)
+        result = self.env.step(actions)
+        base = self._base
+        if self._per_step:
+            self._meter.scored_prefixes += self._writing - base.last_rows.size
+        if base.last_episodes is not None:
+            self._meter.record(base.last_episodes, base.last_returns)
+        if self._next_step:
+            self._resting = base.last_rows
+            self._writing = base.num_envs - self._resting.size
+        return result
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "env":
+            raise AttributeError(name)
+        return getattr(self.env, name)
+
+
+@dataclass(frozen=True)
+class MeteredFactory(EnvFactory):
+    """A factory whose environments all draw on one meter.
+
+    Attributes:
+        meter: Counts and records for all of them.
+
+    Example:
+        >>> envs = MeteredFactory.around(EnvFactory("TextGen-v0", {"level": "tiny"}), Meter(100))
+        >>> envs.meter.steps
+        0
+    """
+
+    meter: Meter = field(default_factory=Meter, compare=False)
+
+    @classmethod
+    def around(cls, factory: EnvFactory, meter: Meter) -> MeteredFactory:
+        """Meters another factory's environments."""
+        return cls(factory.env_id, factory.kwargs, meter=meter)
+
+    def single(self, **extra: Any) -> gym.Env[Any, Any]:
+        """One metered environment; ``extra`` goes over the factory's own arguments."""
+        return MeteredEnv(super().single(**extra), self.meter, per_step=self._per_step(extra))
+
+    def vector(self, num_envs: int, **extra: Any) -> VectorEnv[Any, Any, Any]:
+        """A metered vector environment; ``extra`` goes over the factory's own arguments."""
+        return MeteredVectorEnv(super().vector(num_envs, **extra), self.meter, per_step=self._per_step(extra))
+
+    def _per_step(self, extra: dict[str, Any]) -> bool:
+        return {**self.kwargs, **extra}.get("reward_timing") == "step"

@@ -1,0 +1,257 @@
+"""From the records of runs to the rows of the table, for the terminal and for the page alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .ledger import read_plan, read_results
+from .records import RunResult
+from .stats import Interval, bootstrap_interval, mean
+
+TRAINING, HELD_OUT = "training", "held-out"
+COLUMNS = tuple(
+    (play, prompts, score)
+    for play, prompts in (("greedy", TRAINING), ("greedy", HELD_OUT), ("sampled", TRAINING), ("sampled", HELD_OUT))
+    for score in ("gold", "reward")
+)
+"""(play, prompts, score) of every column of scores."""
+
+Column = tuple[str, str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One agent of a comparison.
+
+    Attributes:
+        label: Its name.
+        runs: Its finished runs, failed ones included.
+        planned: How many runs were planned.
+        cells: The interquartile mean of each column over all runs that did not fail; columns that were
+            not measured are missing.
+        with_failures: The same, each failed run counted as random play; None where nothing failed. Only
+            columns on the scale random play = 0, best text = 1.
+    """
+
+    label: str
+    runs: tuple[RunResult, ...]
+    planned: int
+    cells: dict[Column, Interval]
+    with_failures: dict[Column, Interval] | None
+
+    @property
+    def good(self) -> list[RunResult]:
+        """The runs that did not fail."""
+        return [run for run in self.runs if run.status == "ok"]
+
+    @property
+    def failed(self) -> list[RunResult]:
+        """The runs that failed."""
+        return [run for run in self.runs if run.status != "ok"]
+
+    def average(self, quantity: Callable[[RunResult], float]) -> float:
+        """The mean of some quantity over the runs that did not fail; 0.0 if all did."""
+        values = [quantity(run) for run in self.good]
+        return float(mean(values)) if values else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lines:
+    """The lines that scores are held against on one split, on the scale random play = 0, best text = 1.
+
+    Attributes:
+        blind: The best fixed text.
+        exact: Whether random, blind and best are exact.
+    """
+
+    blind: float
+    exact: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """All that the table says.
+
+    Attributes:
+        title: Headline.
+        plan: What was to be run; empty if that is not known.
+        rows: The agents, best first: by gold, else by reward, of greedy play on the training prompts.
+        results: The finished runs of the plan.
+        scaled: The scores ("gold", "reward") on the scale random play = 0, best text = 1; others are shown
+            as they were paid, because the random and best return of the task are not known.
+        columns: The columns that were measured.
+        lines: (prompts, score) -> the lines, where they are known.
+    """
+
+    title: str
+    plan: dict[str, Any]
+    rows: list[Row]
+    results: list[RunResult]
+    scaled: frozenset[str]
+    columns: list[Column]
+    lines: dict[tuple[str, str], Lines]
+
+    @property
+    def headline(self) -> Column:
+        """The column that agents are ranked by."""
+        return self.columns[0] if self.columns else COLUMNS[0]
+
+
+def summarize(out: Path | str) -> Summary:
+    """Reads a comparison's folder and averages over seeds.
+
+    Runs of an earlier plan in the same folder are left out.
+    """
+    plan, results = read_plan(out), read_results(out)
+    keys = {run["key"] for run in plan.get("runs", [])}
+    results = [result for result in results if not keys or result.spec.key in keys]
+    measures = [measure for result in results for measure in result.measures]
+    scaled = frozenset(m.score for m in measures) - {m.score for m in measures if m.normalized is None}
+    planned = [run["label"] for run in plan.get("runs", [])] or [result.spec.label for result in results]
+    rows = [_row(label, results, planned.count(label), scaled) for label in dict.fromkeys(planned)]
+    columns = [column for column in COLUMNS if any(column in row.cells for row in rows)]
+    if columns:
+        rows.sort(key=lambda row: -row.cells[columns[0]].estimate if columns[0] in row.cells else np.inf)
+    return Summary(
+        title=plan.get("title", "Comparison"),
+        plan=plan,
+        rows=rows,
+        results=results,
+        scaled=scaled,
+        columns=columns,
+        lines=lines_of(results),
+    )
+
+
+def _row(label: str, results: Iterable[RunResult], planned: int, scaled: frozenset[str]) -> Row:
+    runs = tuple(result for result in results if result.spec.label == label)
+    failed = any(run.status != "ok" for run in runs)
+    return Row(
+        label=label,
+        runs=runs,
+        planned=planned,
+        cells=_cells(runs, COLUMNS, scaled),
+        with_failures=_cells(runs, [c for c in COLUMNS if c[2] in scaled], scaled, failure=0.0) if failed else None,
+    )
+
+
+def _cells(
+    runs: Sequence[RunResult], columns: Sequence[Column], scaled: frozenset[str], failure: float | None = None
+) -> dict[Column, Interval]:
+    cells = {}
+    for column in columns:
+        strata: dict[str, list[float]] = {}
+        for run in runs:
+            value = score_of(run, column, scaled) if run.status == "ok" else failure
+            if value is not None:
+                strata.setdefault(environment_of(run), []).append(value)
+        # Scores as they were paid cannot be averaged over environments that pay differently.
+        if strata and (column[2] in scaled or len(strata) == 1):
+            cells[column] = bootstrap_interval(list(strata.values()), np.random.default_rng(0))
+    return cells
+
+
+def score_of(run: RunResult, column: Column, scaled: frozenset[str]) -> float | None:
+    """A run's score in a column; None if it failed or that was not measured."""
+    play, prompts, score = column
+    measure = run.measure(play, split_of(run, prompts), score) if run.status == "ok" else None
+    if measure is None:
+        return None
+    return measure.normalized if score in scaled else measure.mean
+
+
+def environment_of(run: RunResult) -> str:
+    """Names what a run was trained on; runs with the same name are averaged."""
+    arguments = ", ".join(f"{name}={value}" for name, value in sorted(run.spec.env.items()))
+    return f"{run.spec.env_id}({arguments})" if arguments else run.spec.env_id
+
+
+def split_of(run: RunResult, prompts: str) -> str:
+    """The name of the split that serves as training or held-out prompts in a run."""
+    return run.training_split if prompts == TRAINING else "test"
+
+
+def scale(run: RunResult, prompts: str, score: str, value: float | None) -> float | None:
+    """Puts a value on the scale of a run's task: random play 0, best text 1; None where that is not known."""
+    facts = run.references.get(split_of(run, prompts), {}).get(score)
+    if value is None or facts is None:
+        return None
+    return float((value - facts["random"]) / (facts["best"] - facts["random"]))
+
+
+def lines_of(results: Sequence[RunResult]) -> dict[tuple[str, str], Lines]:
+    """(prompts, score) -> the lines of these runs' environments, averaged, each environment once."""
+    environments = list({environment_of(run): run for run in results if run.references}.values())
+    found = {}
+    for prompts in (TRAINING, HELD_OUT):
+        for score in ("gold", "reward"):
+            facts = [run.references.get(split_of(run, prompts), {}).get(score) for run in environments]
+            blind = [
+                scale(run, prompts, score, fact["blind"])
+                for run, fact in zip(environments, facts, strict=True)
+                if fact is not None
+            ]
+            if blind and len(blind) == len(facts):
+                exact = all(fact["exact"] for fact in facts if fact is not None)
+                found[prompts, score] = Lines(blind=float(np.mean(np.array(blind, dtype=float))), exact=exact)
+    return found
+
+
+def table_lines(out: Path | str) -> list[str]:
+    """The table as plain text, for a terminal."""
+    summary = summarize(out)
+    shown = [column for column in summary.columns if column[0] == "greedy" or column[1:] == (TRAINING, "gold")]
+    head = ["agent", *(_heading(column) for column in shown), "steps", "time", "runs"]
+    body = [_text_row(row, shown) for row in summary.rows]
+    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
+    lines = [_join(head, widths), _join(["-" * width for width in widths], widths)]
+    lines += [_join(row, widths) for row in body]
+    return [*lines, "", *_notes(summary)]
+
+
+def _heading(column: Column) -> str:
+    play, prompts, score = column
+    return " ".join([*(["sampled"] if play == "sampled" else []), *([prompts] if prompts == HELD_OUT else []), score])
+
+
+def _text_row(row: Row, columns: Sequence[Column]) -> list[str]:
+    cells = [interval_text(row.cells[column]) if column in row.cells else "-" for column in columns]
+    seconds = row.average(lambda run: run.train_seconds)
+    return [row.label, *cells, f"{row.average(lambda run: run.steps):,.0f}", f"{seconds:.0f} s", runs_text(row)]
+
+
+def interval_text(interval: Interval) -> str:
+    """``0.98 [0.96, 1.00]``."""
+    estimate, low, high = (
+        f"{value:.2f}".replace("-0.00", "0.00") for value in (interval.estimate, interval.low, interval.high)
+    )
+    return f"{estimate} [{low}, {high}]"
+
+
+def runs_text(row: Row) -> str:
+    """How many runs went in, and what became of the others."""
+    text = f"{len(row.good)}/{row.planned}"
+    return text + (f", {len(row.failed)} failed" if row.failed else "")
+
+
+def _join(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = (f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
+    return "  ".join([first, *others]).rstrip()
+
+
+def _notes(summary: Summary) -> list[str]:
+    notes = ["Interquartile mean over runs and its 95 % bootstrap interval; greedy play, training prompts unless said."]
+    for (prompts, score), lines in summary.lines.items():
+        if prompts == TRAINING and score in summary.scaled:
+            known = "" if lines.exact else " (estimates)"
+            notes.append(f"{score}: random play 0, best text 1, best prompt-blind text {lines.blind:.2f}{known}.")
+    return notes + [
+        f"{score}: as it was paid; the random and best {score} of this task are not known."
+        for score in dict.fromkeys(column[2] for column in summary.columns)
+        if score not in summary.scaled
+    ]

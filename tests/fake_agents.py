@@ -1,0 +1,70 @@
+"""Agents that misbehave, for the tests of the harness; made by name, as "fake_agents:Crashing"."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+
+class Steady:
+    """Ends every text at once; spends its budget to the last step and a step more."""
+
+    def __init__(self, seed=0, *, lanes=4, note=None):
+        self.seed, self.lanes, self.eos_id = seed, lanes, None
+
+    def learn(self, envs, total_steps):
+        env = envs.vector(self.lanes)
+        self.eos_id = env.eos_id
+        env.reset(seed=self.seed)
+        while True:
+            env.step(np.full(self.lanes, self.eos_id))
+
+    def act(self, observations, action_masks=None, *, deterministic=True, episode_starts=None):
+        return np.full(len(observations), self.eos_id)
+
+    def save(self, path):
+        Path(path).mkdir(parents=True, exist_ok=True)
+        (Path(path) / "agent.json").write_text("{}", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path):
+        return cls()
+
+
+class Crashing(Steady):
+    """Raises half way through its budget."""
+
+    def learn(self, envs, total_steps):
+        env = envs.vector(self.lanes)
+        env.reset(seed=self.seed)
+        while envs.meter.steps < total_steps // 2:
+            env.step(np.full(self.lanes, env.eos_id))
+        raise FloatingPointError("the loss is <nan>")
+
+
+class Exiting(Steady):
+    """Calls sys.exit, as scripts do."""
+
+    def learn(self, envs, total_steps):
+        raise SystemExit(3)
+
+
+class Dying(Steady):
+    """Takes its whole process with it."""
+
+    def learn(self, envs, total_steps):
+        os._exit(7)
+
+
+class Interrupted(Steady):
+    """Is told to stop."""
+
+    def learn(self, envs, total_steps):
+        raise KeyboardInterrupt
+
+
+class Illegal(Steady):
+    """Writes a token that the environment does not know when it is evaluated."""
+
+    def act(self, observations, action_masks=None, *, deterministic=True, episode_starts=None):
+        return np.full(len(observations), 10_000)

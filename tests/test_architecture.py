@@ -1,0 +1,293 @@
+"""The layers of the package, as data, checked on the syntax trees; and what no module may do."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Set
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = {"textgym": ROOT / "textgym", "textgym.agents": ROOT / "agents", "textgym.benchmarks": ROOT / "benchmarks"}
+
+# A module imports only from lines above its own. "rewards.*" is every module of that folder: siblings never import
+# each other; what they share moves up. "rewards" is the folder's __init__, "textgym" the package's. (The __init__ of
+# tasks stands above the tasks, because it knows them by name alone.)
+LAYERS = """
+errors
+keys
+tokenizers
+episodes
+prompts
+constraints
+grammars
+comparisons
+task
+scoring
+rewards.*
+rewards
+tasks
+tasks.*
+configuration
+core
+observations
+rendering
+env
+vector_env
+wrappers.*
+wrappers
+registration
+evaluation
+textgym
+integrations.*
+integrations
+agents.base
+agents.*
+agents.registry
+agents
+benchmarks.stats
+benchmarks.metering
+benchmarks.runs
+benchmarks.suites
+benchmarks.comparison
+benchmarks.summary
+benchmarks.report_style
+benchmarks.report_plots
+benchmarks.report_texts
+benchmarks.*
+benchmarks
+assets.*
+cli
+""".split()
+
+# Besides the layers: who may not know whom, not even inside a function.
+FORBIDDEN = {
+    "agents.*": ("core", "scoring"),
+    "benchmarks.*": ("core", "agents.*"),
+    "tasks.*": ("core", "env", "vector_env"),
+    "rewards.*": ("core", "env", "vector_env"),
+}
+ALLOWED = {"benchmarks.*": ("agents.base", "agents.registry")}
+
+
+def module_files() -> dict[str, Path]:
+    """Every module of the package: its name without ``textgym.`` (the package itself is ``textgym``) -> its file."""
+    files = {}
+    for package, folder in FOLDERS.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = [*package.split("."), *path.relative_to(folder).with_suffix("").parts]
+            parts = parts[:-1] if parts[-1] == "__init__" else parts
+            files[".".join(parts[1:]) or "textgym"] = path
+    return files
+
+
+FILES = module_files()
+TREES = {name: ast.parse(path.read_text(encoding="utf-8"), str(path)) for name, path in FILES.items()}
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a module belongs to a line of the table."""
+    return name == pattern or (pattern.endswith(".*") and name.startswith(pattern[:-1]))
+
+
+def line_of(name: str) -> int:
+    """The module's line in the table: its own, or else its folder's."""
+    if name in LAYERS:
+        return LAYERS.index(name)
+    found = [index for index, pattern in enumerate(LAYERS) if matches(name, pattern)]
+    assert found, f"{name} stands in no line of LAYERS: add it where it belongs"
+    return found[0]
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    """Whether this is an ``if TYPE_CHECKING:``, whose imports never happen."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+def walk(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes that run, functions included: a late import is an import."""
+    yield node
+    children = node.orelse if isinstance(node, ast.If) and is_type_checking(node) else ast.iter_child_nodes(node)
+    for child in children:
+        yield from walk(child)
+
+
+def imports(name: str, tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Absolute names of everything that a module imports, with the line number."""
+    package = ["textgym", *([] if name == "textgym" else name.split("."))]
+    if FILES[name].name != "__init__.py":
+        package.pop()
+    for node in walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else []
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            yield from ((f"{origin}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def own_imports(name: str) -> Iterator[tuple[str, int]]:
+    """The modules of this package that a module imports."""
+    for target, line in imports(name, TREES[name]):
+        parts = target.split(".")
+        if parts[0] != "textgym":
+            continue
+        while len(parts) > 1 and ".".join(parts[1:]) not in FILES:
+            parts.pop()  # a class or function: what is imported is the module that holds it
+        yield ".".join(parts[1:]) or "textgym", line
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_module_imports_only_from_lines_above(name: str) -> None:
+    for target, line in own_imports(name):
+        is_above = line_of(target) < line_of(name)
+        assert is_above, f"{FILES[name]}:{line} imports {target}, which does not stand above {name}"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nobody_imports_what_it_must_not_know(name: str) -> None:
+    for group, banned in FORBIDDEN.items():
+        allowed = ALLOWED.get(group, ())
+        for target, line in own_imports(name) if matches(name, group) else ():
+            bad = target not in allowed and any(matches(target, pattern) for pattern in banned)
+            assert not bad, f"{FILES[name]}:{line}: {group} must not import {target}"
+
+
+def test_every_line_of_the_table_names_a_module() -> None:
+    unused = [pattern for pattern in LAYERS if not any(matches(name, pattern) for name in FILES)]
+    assert not unused
+
+
+def test_the_core_and_all_that_it_stands_on_know_no_gymnasium() -> None:
+    for name in FILES:
+        if line_of(name) <= LAYERS.index("core"):
+            assert "gymnasium" not in {target.split(".")[0] for target, _ in imports(name, TREES[name])}, name
+
+
+def test_the_q_learning_file_needs_only_numpy_and_textgym() -> None:
+    roots = {target.split(".")[0] for target, _ in imports("agents.q_learning", TREES["agents.q_learning"])}
+    assert roots - set(sys.stdlib_module_names) == {"numpy", "textgym"}
+
+
+@pytest.mark.parametrize("folder", ["textgym", "agents", "benchmarks", "tests", "docs"])
+def test_no_file_bears_the_name_of_a_standard_module(folder: str) -> None:
+    clashes = [path for path in (ROOT / folder).rglob("*.py") if path.stem in sys.stdlib_module_names]
+    assert not clashes
+
+
+# ---- what no module of the package may do -------------------------------------------------------------------------
+
+UNSAFE_CALLS = {"pickle.load", "pickle.loads", "torch.load", "joblib.load", "eval", "exec", "os.system", "print"}
+MAY_PRINT = ("cli", "agents.q_learning", "assets.*", "benchmarks.throughput")
+SEEDED = {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64", "Philox"}
+TEXT_FILE_CALLS = {"open", "read_text", "write_text"}
+
+
+def complaints(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Names everything forbidden in a syntax tree."""
+    for node in ast.walk(tree):
+        line = getattr(node, "lineno", 0)
+        if isinstance(node, ast.Call):
+            yield from ((what, line) for what in call_complaints(node))
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("np.random", "numpy.random"):
+            if node.attr not in SEEDED:
+                yield f"np.random.{node.attr}", line
+        elif isinstance(node, ast.Import) and any(alias.name == "random" for alias in node.names):
+            yield "import random", line
+        elif isinstance(node, ast.ImportFrom) and node.module in ("random", "numpy.random") and not node.level:
+            yield from ((f"from random import {a.name}", line) for a in node.names if a.name not in SEEDED)
+
+
+def call_complaints(call: ast.Call) -> Iterator[str]:
+    """Names what is forbidden in one call."""
+    name = ast.unparse(call.func)
+    if name in UNSAFE_CALLS:
+        yield name
+    given = {keyword.arg: keyword.value for keyword in call.keywords}
+    for option in ("shell", "trust_remote_code", "allow_pickle"):
+        if option in given and not (isinstance(given[option], ast.Constant) and given[option].value is False):
+            yield f"{option}={ast.unparse(given[option])}"
+    values = [arg.value for arg in [*call.args, *given.values()] if isinstance(arg, ast.Constant)]
+    binary = any(isinstance(value, str) and re.fullmatch(r"[rwax]\+?b\+?", value) for value in values)
+    if name.split(".")[-1] in TEXT_FILE_CALLS and "encoding" not in given and not binary:
+        yield f"{name} without encoding="
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_module_does_what_is_unsafe_or_unseeded(name: str) -> None:
+    may_print = any(matches(name, pattern) for pattern in MAY_PRINT)
+    found = [
+        f"{FILES[name]}:{line}: {what}" for what, line in complaints(TREES[name]) if what != "print" or not may_print
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        ("import pickle\npickle.load(file)", "pickle.load"),
+        ("torch.load(path)", "torch.load"),
+        ("eval(text)", "eval"),
+        ("np.random.seed(0)", "np.random.seed"),
+        ("import random", "import random"),
+        ("from random import choice", "from random import choice"),
+        ("run(command, shell=True)", "shell=True"),
+        ("Model.from_pretrained(name, trust_remote_code=trust)", "trust_remote_code=trust"),
+        ("np.load(path, allow_pickle=True)", "allow_pickle=True"),
+        ("path.read_text()", "path.read_text without encoding="),
+        ("np.random.default_rng(0); path.open('rb'); open(path, encoding='utf-8')", None),
+    ],
+)
+def test_the_rules_catch_what_they_are_for(code: str, what: str | None) -> None:
+    assert [found for found, _ in complaints(ast.parse(code))] == ([what] if what else [])
+
+
+# ---- tests, and the cost of an import -----------------------------------------------------------------------------
+
+
+def asserts(function: ast.AST, helpers: Set[str] = frozenset()) -> bool:
+    """Whether a function asserts something, by itself or through pytest, NumPy, a check_* function or a helper."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assert):
+            return True
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func).split(".")[-1]
+            if name in helpers or name in ("raises", "warns", "fail") or name.startswith(("assert", "check", "expect")):
+                return True
+    return False
+
+
+def asserting_helpers(definitions: list[Any]) -> set[str]:
+    """The names of a file's own functions and classes that assert, if need be through each other."""
+    found: set[str] = set()
+    for _ in definitions:
+        found |= {node.name for node in definitions if asserts(node, found)}
+    return found
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").glob("test_*.py")), ids=lambda path: path.stem)
+def test_every_test_asserts(path: Path) -> None:
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    tests = [node for node in functions if node.name.startswith("test_")]
+    others = [node for node in nodes if isinstance(node, ast.ClassDef)] + [f for f in functions if f not in tests]
+    helpers = asserting_helpers(others)
+    assert tests, f"{path.name} has no tests"
+    assert not [f"{path.name}:{node.lineno} {node.name}" for node in tests if not asserts(node, helpers)]
+
+
+def test_tests_are_flat() -> None:
+    assert not [path for path in (ROOT / "tests").rglob("*.py") if path.parent != ROOT / "tests"]
+    assert not (ROOT / "tests" / "__init__.py").exists()
+
+
+def test_importing_textgym_is_light() -> None:
+    heavy = {"torch", "transformers", "stable_baselines3", "typer", "rich", "scipy", "pandas", "matplotlib", "PIL"}
+    code = f"import sys, gymnasium; old = set(sys.modules); import textgym; print({heavy} & (set(sys.modules) - old))"
+    result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"

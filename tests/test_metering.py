@@ -1,0 +1,207 @@
+"""Metered environments count what is spent and record every text, in every autoreset mode."""
+
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+
+from textgym import EnvFactory
+from textgym.benchmarks.meter import Meter
+from textgym.benchmarks.metering import MeteredFactory
+from textgym.episodes import ILLEGAL
+from textgym.errors import BudgetSpent
+from textgym.rewards import PerText
+
+TINY = EnvFactory("TextGen-v0", {"level": "tiny"})
+MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
+
+
+class CountingReward:
+    """The number of texts it was asked about is the truth that the meter must match."""
+
+    range = (-1.0, 1.0)
+
+    def __init__(self):
+        self.asked = 0
+
+    def __call__(self, batch):
+        self.asked += len(batch)
+        return batch.lengths / 10.0
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+def play(env, steps, *, seed=0, vocabulary=None):
+    """Random play, illegal tokens included; returns the tokens written and the rewards and ends by lane."""
+    rng = np.random.default_rng(seed)
+    mode = env.metadata["autoreset_mode"]
+    env.reset(seed=seed)
+    resting = np.zeros(env.num_envs, dtype=bool)
+    written, earned, ended = 0, [], []
+    current = np.zeros(env.num_envs)
+    for _ in range(steps):
+        written += int((~resting).sum())
+        _, rewards, terminations, _, _ = env.step(rng.integers(vocabulary or env.single_action_space.n, size=env.num_envs))
+        current += rewards
+        earned += current[terminations].tolist()
+        ended.append(int(terminations.sum()))
+        current[terminations] = 0.0
+        resting = terminations if mode is AutoresetMode.NEXT_STEP else np.zeros_like(terminations)
+        if mode is AutoresetMode.DISABLED and terminations.any():
+            env.reset(options={"reset_mask": terminations})
+    return written, earned, ended
+
+
+@pytest.mark.parametrize("timing", ["end", "step"])
+@pytest.mark.parametrize("mode", MODES)
+def test_vector_counts_tokens_episodes_returns_and_reward_calls(mode, timing):
+    reward, meter = CountingReward(), Meter()
+    factory = EnvFactory("TextGen-v0", {"level": "tiny", "reward": reward, "reward_timing": timing})
+    env = MeteredFactory.around(factory, meter).vector(5, autoreset_mode=mode)
+    written, earned, ended = play(env, 60)
+    log = meter.log()
+    assert meter.steps == written
+    assert meter.episodes == len(log.returns) == sum(ended)
+    assert meter.reward_calls == reward.asked
+    np.testing.assert_allclose(log.returns, earned, atol=1e-12)
+    assert (log.stop_codes == ILLEGAL).any()
+    unfinished = written - int(log.lengths.sum())
+    assert 0 <= unfinished <= 5 * 4
+    assert (np.diff(log.steps) >= 0).all()
+    assert log.steps[-1] <= meter.steps
+
+
+@pytest.mark.parametrize("timing", ["end", "step"])
+def test_single_counts_the_same(timing):
+    reward, meter = CountingReward(), Meter()
+    factory = EnvFactory("TextGen-v0", {"level": "tiny", "reward": reward, "reward_timing": timing})
+    env = MeteredFactory.around(factory, meter).single()
+    rng, returns, total = np.random.default_rng(0), [], 0.0
+    env.reset(seed=0)
+    for _ in range(200):
+        _, paid, terminated, _, _ = env.step(rng.integers(env.action_space.n))
+        total += paid
+        if terminated:
+            returns.append(total)
+            total = 0.0
+            env.reset()
+    assert meter.steps == 200
+    assert meter.reward_calls == reward.asked
+    np.testing.assert_allclose(meter.log().returns, returns, atol=1e-12)
+    assert meter.log().lengths.sum() <= 200
+
+
+def test_metering_changes_nothing():
+    plain = play(TINY.vector(4), 40)
+    metered = play(MeteredFactory.around(TINY, Meter()).vector(4), 40)
+    assert plain == metered
+
+
+@pytest.mark.parametrize("kind", ["single", "vector"])
+def test_the_first_step_over_budget_raises_and_takes_nothing(kind):
+    meter = Meter(10)
+    factory = MeteredFactory.around(TINY, meter)
+    env = factory.single() if kind == "single" else factory.vector(4, autoreset_mode="SameStep")
+    env.reset(seed=0)
+    legal = int(np.flatnonzero(np.atleast_2d(env.unwrapped.action_masks())[0])[0])
+    action = legal if kind == "single" else np.full(4, legal)
+    with pytest.raises(BudgetSpent, match="budget of 10 steps"):
+        while True:
+            if env.step(action)[2] is True:
+                env.reset()
+    assert meter.steps == (10 if kind == "single" else 8)
+
+
+def test_environments_of_one_factory_share_the_budget():
+    factory = MeteredFactory.around(TINY, Meter(6))
+    first, second = factory.vector(2, autoreset_mode="SameStep"), factory.vector(4, autoreset_mode="SameStep")
+    for env in (first, second):
+        env.reset(seed=0)
+        env.step(np.zeros(env.num_envs, dtype=int))
+    with pytest.raises(BudgetSpent):
+        first.step(np.zeros(2, dtype=int))
+    assert factory.meter.steps == 6
+
+
+def test_autoreset_steps_are_free_per_lane():
+    meter = Meter()
+    env = MeteredFactory.around(TINY, meter).vector(3)
+    env.reset(seed=0)
+    going = next(token for token in range(env.single_action_space.n) if token != env.eos_id and env.action_masks()[0][token])
+    env.step(np.array([env.eos_id, going, going]))  # lane 0 ends
+    assert meter.steps == 3
+    env.step(np.array([going, going, going]))  # lane 0 only resets
+    assert meter.steps == 5
+    env.reset(seed=1)
+    env.step(np.array([going, going, going]))
+    assert meter.steps == 8
+
+
+def test_the_wrappers_let_everything_else_through():
+    factory = MeteredFactory.around(TINY, Meter())
+    vector, single = factory.vector(2, observation="dict"), factory.single(gold=True)
+    assert vector.action_masks().shape == (2, vector.single_action_space.n)
+    assert vector.eos_id == vector.unwrapped.eos_id == single.get_wrapper_attr("eos_id")
+    assert set(vector.reset(seed=0)[0]) >= {"tokens", "attention_mask"}
+    assert single.get_wrapper_attr("action_masks")().dtype == bool
+    assert single.unwrapped.config.gold
+    assert factory.task() is TINY.task()
+    with pytest.raises(AttributeError):
+        vector.no_such_thing  # noqa: B018
+
+
+def test_texts_from_the_start_and_the_end_carry_reward_and_gold():
+    meter = Meter(400, texts=5)
+    env = MeteredFactory.around(TINY, meter).vector(4)
+    env.reset(seed=0)
+    shown = []
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        env.step(rng.integers(env.single_action_space.n, size=4))
+        batch = env.unwrapped.last_episodes
+        if batch is not None:
+            shown += list(zip(batch.completions, env.unwrapped.last_returns.tolist(), strict=True))
+    first, last = meter.first_texts(), meter.last_texts()
+    assert [(text["completion"], text["reward"]) for text in last] == shown[-5:]
+    assert len(first) == 5
+    assert first[0]["completion"] == shown[0][0]
+    task = TINY.task()
+    for text in first + last:
+        assert text["prompt"] in task.prompts.texts
+        assert isinstance(text["gold"], float)
+
+
+def test_gold_of_the_sample_is_the_tasks_gold_and_the_sample_is_thin():
+    meter = Meter(4000, samples=50)
+    env = MeteredFactory.around(TINY, meter).vector(8)
+    play(env, 550)
+    steps, golds = meter.gold_samples()
+    assert 30 <= len(golds) <= 70
+    assert steps.min() < 400
+    assert steps.max() > 3500
+    assert golds.min() >= TINY.task().gold.range[0]
+    assert np.unique(golds).size > 3
+
+
+def test_without_gold_there_is_none():
+    reward = PerText(lambda prompt, completion: float(len(completion)), range=(0.0, 99.0))
+    meter = Meter(100)
+    play(MeteredFactory.around(EnvFactory("TextGen-v0", {"prompts": ["a b"], "tokenizer": "char", "reward": reward}), meter).vector(2), 30)
+    assert meter.gold is None
+    assert len(meter.gold_samples()[1]) == 0
+    assert {text["gold"] for text in meter.first_texts()} == {None}
+
+
+def test_progress_is_told_about_a_hundred_times():
+    told = []
+    meter = Meter(10_000, on_progress=told.append)
+    play(MeteredFactory.around(TINY, meter).vector(10), 900)
+    assert told == sorted(told)
+    assert 60 <= len(told) <= 101
+
+
+def test_an_unused_meter_is_empty():
+    meter = Meter(10)
+    assert (meter.steps, meter.episodes, meter.reward_calls) == (0, 0, 0)
+    assert len(meter.log().steps) == 0
+    assert meter.first_texts() == meter.last_texts() == []

@@ -1,0 +1,100 @@
+"""Tokenizers and models of a few kB in the formats of ``transformers``, built offline into a folder for tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+WORDS = ("the", "film", "was", "great", "awful", "not", "very", "good", "bad", "and", "plot", "dull")
+CHAT_TEMPLATE = (
+    "{% for m in messages %}{{ '[CLS] ' + m['role'] + ' ' + m['content'] + ' ' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '[CLS] assistant ' }}{% endif %}"
+)
+
+
+def save_word_tokenizer(folder: Path, *, chat_template: str | None = None, **special: Any) -> Any:
+    """A word-level tokenizer with ``[PAD] [UNK] [CLS] [SEP]``, which frames texts and pairs as BERT does."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {token: index for index, token in enumerate(("[CLS]", "[UNK]", "[PAD]", "[SEP]", *WORDS))}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    ends = [(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
+    )
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, **{**names, **special})
+    tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    tokenizer.chat_template = chat_template
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def save_byte_tokenizer(folder: Path, *, merges: Sequence[str] = ("h e", "l l", "he ll", "Ġ w"), **special: Any) -> Any:
+    """A byte-level BPE tokenizer as GPT-2 has it: one ``<|end|>``, no unknown token, nothing framed."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = ["<|end|>", *sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(merge.split()) for merge in merges)]
+    pairs = [(left, right) for left, right in (merge.split() for merge in merges)]
+    backend = Tokenizer(models.BPE(vocab={piece: index for index, piece in enumerate(pieces)}, merges=pairs))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, **{"eos_token": "<|end|>", **special})
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def save_bert(folder: Path, labels: Sequence[str], *, chat_template: str | None = None, **settings: Any) -> Path:
+    """A BERT classifier of one layer with these labels."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    tokenizer = save_word_tokenizer(folder, chat_template=chat_template)
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        max_position_embeddings=24, initializer_range=0.3, id2label=dict(enumerate(labels)),
+        label2id={label: index for index, label in enumerate(labels)}, pad_token_id=tokenizer.pad_token_id, **settings,
+    )  # fmt: skip
+    return _save(BertForSequenceClassification, config, folder)
+
+
+def save_gpt2(folder: Path, labels: Sequence[str] = ("score",), **settings: Any) -> Path:
+    """A GPT-2 reward head of one layer; unless told otherwise neither model nor tokenizer has a pad token."""
+    from transformers import GPT2Config, GPT2ForSequenceClassification
+
+    tokenizer = save_byte_tokenizer(folder)
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_embd=16, n_layer=1, n_head=2, n_positions=64, initializer_range=0.3,
+        id2label=dict(enumerate(labels)), label2id={label: index for index, label in enumerate(labels)},
+        bos_token_id=0, eos_token_id=0, **settings,
+    )  # fmt: skip
+    return _save(GPT2ForSequenceClassification, config, folder)
+
+
+def as_pickle_only(folder: Path) -> Path:
+    """Turns the weights of a saved model into ``pytorch_model.bin``."""
+    import torch
+    from safetensors.torch import load_file
+
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    return folder
+
+
+def edit_json(path: Path, **changes: Any) -> None:
+    """Changes some keys of a JSON file, or makes a new one."""
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path.write_text(json.dumps({**known, **changes}), encoding="utf-8")
+
+
+def _save(model_class: Any, config: Any, folder: Path) -> Path:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model_class(config).save_pretrained(folder)
+    return folder

@@ -1,0 +1,44 @@
+"""textgym: reinforcement learning on text, as Gymnasium environments.
+
+Importing the package registers its environment ids and imports neither torch nor anything optional.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from textgym.registration import register_all
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "TextGenerationEnv": "textgym.env",
+    "TextGenerationVectorEnv": "textgym.vector_env",
+    "EnvFactory": "textgym.evaluation",
+    "Evaluation": "textgym.evaluation",
+    "evaluate": "textgym.evaluation",
+    "generate": "textgym.evaluation",
+    "normalized_score": "textgym.evaluation",
+    "score": "textgym.evaluation",
+}
+_SUBMODULES = (
+    "agents benchmarks comparisons constraints configuration core episodes errors evaluation integrations keys "
+    "observations prompts rendering rewards scoring task tasks tokenizers wrappers"
+).split()
+
+__all__ = ["__version__", *_LAZY]
+
+register_all()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _SUBMODULES:
+        return importlib.import_module(f"textgym.{name}")
+    raise AttributeError(f"module 'textgym' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY, *_SUBMODULES])

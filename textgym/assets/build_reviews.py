@@ -1,0 +1,322 @@
+"""Rebuilds everything that ships for the task Reviews: the learned rewards and the facts about each level.
+
+Run as ``python textgym/assets/build_reviews.py`` (a minute or two); writes ``reviews-<level>.safetensors`` and
+``reviews.json`` beside itself. Everything follows from the grammar and one seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textgym.comparisons import BoltzmannAnnotator
+from textgym.episodes import EpisodeBatch, Score
+from textgym.grammars import read_words
+from textgym.rewards.preference import NGramModel, PreferenceReward, fit_ngrams
+from textgym.task import Task
+from textgym.tasks import get
+
+Floats = NDArray[np.float64]
+Texts = NDArray[np.int32]
+
+FOLDER = Path(__file__).parent
+COMPARISONS = 30_000
+SHARES = (0.5, 0.4)  # of demonstrations and of their mutations among the texts compared; the rest is random play
+TEMPERATURE = {"tiny": 0.5, "easy": 0.5, "medium": 0.3, "hard": 0.3}  # of the simulated judge: a slip costs less in long texts
+PENALTY = {"tiny": 40.0, "easy": 40.0, "medium": 10.0, "hard": 10.0}  # the more words, the fewer judgements on each
+ENUMERABLE = 1_000_000  # texts
+
+
+def generator(task: Task, purpose: str) -> np.random.Generator:
+    """Independent chance for each level and purpose."""
+    return np.random.default_rng(np.random.SeedSequence(2026, spawn_key=(crc32(f"{task.level} {purpose}".encode()),)))
+
+
+def batch_of(task: Task, texts: Texts, prompt_indices: NDArray[np.int64]) -> EpisodeBatch:
+    """Episodes from padded ids ``(N, T)``, one prompt each."""
+    tokens = np.hstack([task.prompts.ids[prompt_indices], texts])
+    lengths = (texts != task.tokenizer.vocab_size).sum(axis=1)
+    codes = np.where((texts == task.tokenizer.eos_ids[0]).any(axis=1), 1, 3).astype(np.uint8)
+    keys = np.arange(len(texts), dtype=np.uint64)
+    return EpisodeBatch(tokens, lengths, codes, keys, prompt_indices, task.prompts, task.tokenizer)
+
+
+def score_all(task: Task, score: Score, texts: Texts, prompt: int, chunk: int = 200_000) -> Floats:
+    """Scores ``(N,)`` texts as answers to one prompt, some at a time to spare memory."""
+    parts = [texts[start : start + chunk] for start in range(0, len(texts), chunk)]
+    return np.concatenate([score(batch_of(task, part, np.full(len(part), prompt))) for part in parts])
+
+
+def pad(task: Task, texts: Sequence[Sequence[int]]) -> Texts:
+    """Ids of uneven length as ``(N, T)``, padded with V."""
+    padded = np.full((len(texts), task.budget), task.tokenizer.vocab_size, dtype=np.int32)
+    for row, ids in enumerate(texts):
+        padded[row, : len(ids)] = ids
+    return padded
+
+
+# ---------------------------------------------------------------- texts
+
+
+def count_words(task: Task) -> int:
+    """How many words may be written; they are the first ids."""
+    return len(task.constraints[0].words)  # type: ignore[attr-defined]
+
+
+def enumerate_texts(task: Task) -> tuple[Texts, Floats]:
+    """All texts of a level ``(N, T)`` and the probability that random play writes each."""
+    words, budget, end = count_words(task), task.budget, task.tokenizer.eos_ids[0]
+    groups, chances = [], []
+    for length in range(budget + 1):
+        count = words**length
+        group = np.full((count, budget), task.tokenizer.vocab_size, dtype=np.int32)
+        for place in range(length):
+            group[:, place] = np.arange(count) // words ** (length - 1 - place) % words
+        if length < budget:
+            group[:, length] = end
+        groups.append(group)
+        chances.append(np.full(count, float(words + 1) ** -min(length + 1, budget)))
+    return np.concatenate(groups), np.concatenate(chances)
+
+
+def random_texts(task: Task, count: int, rng: np.random.Generator) -> Texts:
+    """Texts of random play: every legal id is equally likely at every step."""
+    words, end, padding = count_words(task), task.tokenizer.eos_ids[0], task.tokenizer.vocab_size
+    texts = (rng.random((count, task.budget)) * (words + 1)).astype(np.int32)
+    ended = texts == words
+    texts[ended] = end
+    texts[np.cumsum(ended, axis=1) - ended > 0] = padding
+    return texts
+
+
+def demonstrations(task: Task, prompt_indices: NDArray[np.int64], rng: np.random.Generator) -> Texts:
+    """One demonstration for each prompt index."""
+    prompts = task.prompts.prompts
+    return pad(task, [task.encode_completion(task.demonstrate(prompts[index], rng)) for index in prompt_indices.tolist()])
+
+
+def mutations(task: Task, texts: Texts, rng: np.random.Generator) -> Texts:
+    """The texts with one of their words replaced by any word, and another with probability one half."""
+    texts, rows = texts.copy(), np.arange(len(texts))
+    for share in (1.0, 0.5):
+        length = (texts < count_words(task)).sum(axis=1)
+        place = (rng.random(len(texts)) * length).astype(np.int64)
+        word = (rng.random(len(texts)) * count_words(task)).astype(np.int32)
+        changed = (rng.random(len(texts)) < share) & (length > 0)
+        texts[rows[changed], place[changed]] = word[changed]
+    return texts
+
+
+def mixed_texts(task: Task, prompt_indices: NDArray[np.int64], rng: np.random.Generator) -> Texts:
+    """Texts for judges: demonstrations, mutations of them and random play, in random order."""
+    count = len(prompt_indices)
+    texts = demonstrations(task, prompt_indices, rng)
+    which = rng.random(count)
+    changed, random = (which >= SHARES[0]) & (which < sum(SHARES)), which >= sum(SHARES)
+    texts[changed] = mutations(task, texts[changed], rng)
+    texts[random] = random_texts(task, int(random.sum()), rng)
+    return texts
+
+
+# ---------------------------------------------------------------- the learned reward
+
+
+def build_model(task: Task) -> NGramModel:
+    """Collects comparisons, fits, and puts the scores on their scale."""
+    assert task.gold is not None
+    rng = generator(task, "comparisons")
+    prompts = (rng.random(COMPARISONS) * len(task.prompts)).astype(np.int64)
+    left, right = (batch_of(task, mixed_texts(task, prompts, rng), prompts) for _ in range(2))
+    comparisons = BoltzmannAnnotator(task.gold, TEMPERATURE[task.level]).compare(left, right, rng)
+    fitted = fit_ngrams(comparisons, task.tokenizer, penalty=PENALTY[task.level], minimum_count=10)
+    typical = np.arange(6_000) % len(task.prompts)
+    demos = batch_of(task, demonstrations(task, typical, generator(task, "scale")), typical)
+    raw = score_with(fitted, demos)
+    model = fitted.rescaled(center=float(raw.mean()), spread=float(raw.std()))
+    random = batch_of(task, random_texts(task, len(typical), generator(task, "floor")), typical)
+    highest = max(best_paths(task, model.tables([words]))[1] for words in set(prompt_words(task)))
+    low = float(np.floor(np.percentile(score_with(model, random), 1.0) * 10) / 10)
+    model = replace(model, range=(low, float(np.ceil(highest * 10) / 10)))
+    return replace(model, description=describe(task, model, demos))
+
+
+def describe(task: Task, model: NGramModel, demos: EpisodeBatch) -> dict[str, Any]:
+    """What stands on the model's card."""
+    assert task.gold is not None
+    prompts = np.arange(6_000) % len(task.prompts)
+    fresh = batch_of(task, mixed_texts(task, prompts, generator(task, "check")), prompts)
+    pairs = [(score_with(model, batch), task.gold(batch)) for batch in (fresh, demos)]
+    mixed, typical = (round(float(np.corrcoef(*pair)[0, 1]), 3) for pair in pairs)
+    return {
+        "task": f"Reviews, level {task.level}",
+        "comparisons": COMPARISONS,
+        "judge": f"Boltzmann-rational on the gold score, temperature {TEMPERATURE[task.level]}, all prompts",
+        "texts": "demonstrations 50 %, their mutations 40 %, random play 10 %",
+        "scale": "demonstrations have mean 0 and standard deviation 1; the floor is the 1st percentile of random play",
+        "correlation with gold": {"texts as compared": mixed, "demonstrations": typical},
+    }
+
+
+def score_with(model: NGramModel, batch: EpisodeBatch) -> Floats:
+    """Scores without the detour over a file."""
+    reward = PreferenceReward.from_model(model)
+    return reward(batch)
+
+
+def prompt_words(task: Task) -> list[frozenset[int]]:
+    """The ids of each prompt."""
+    return [frozenset(row) - {task.tokenizer.vocab_size} for row in task.prompts.ids.tolist()]
+
+
+# ---------------------------------------------------------------- what can be earned
+
+
+def best_paths(task: Task, tables: Floats) -> tuple[list[int], float]:
+    """The best text under the mean of some tables of neighbours, by dynamic programming, before clipping."""
+    table = tables.mean(axis=0)
+    words, end = count_words(task), task.tokenizer.vocab_size
+    value = table[:, end].copy()  # of what follows, by the last word; with no token left the text ends
+    choices = []
+    for _ in range(task.budget):
+        options = np.column_stack([table[:, :words] + value[:words], table[:, end]])
+        choices.append(options.argmax(axis=1))
+        value = options.max(axis=1)
+    ids, last = [], end + 1
+    for choice in reversed(choices):
+        last = int(choice[last])
+        if last == words:
+            return [*ids, task.tokenizer.eos_ids[0]], float(value[end + 1])
+        ids.append(last)
+    return ids, float(value[end + 1])
+
+
+def search(task: Task, score: Callable[[Texts], Floats], width: int = 60) -> tuple[list[int], float]:
+    """The best text that a beam search and single changes of words can find.
+
+    The beam keeps the best ``width`` texts for each kind of last word: half a sentence scores badly, and would
+    otherwise never be finished.
+    """
+    words, end, padding = count_words(task), task.tokenizer.eos_ids[0], task.tokenizer.vocab_size
+    kinds = np.unique([word.kind for word in read_words(task.settings.words)], return_inverse=True)[1]
+    beam = np.full((1, task.budget), padding, dtype=np.int32)
+    found, highest = beam[0], float(score(beam)[0])
+    for place in range(task.budget):
+        beam = np.repeat(beam, words, axis=0)
+        beam[:, place] = np.tile(np.arange(words, dtype=np.int32), len(beam) // words)
+        scores = score(beam)
+        order = np.argsort(-scores, kind="stable")
+        if scores[order[0]] > highest:
+            found, highest = beam[order[0]], float(scores[order[0]])
+        kind = kinds[beam[order, place]]
+        likely = np.concatenate([order[kind == one][: 10 * width] for one in range(kinds.max() + 1)])
+        signature = np.column_stack([np.sort(beam[likely, : place + 1], axis=1), kinds[beam[likely, place]]])
+        likely = likely[np.sort(np.unique(signature, axis=0, return_index=True)[1])]  # one order of the same words will do
+        kind = kinds[beam[likely, place]]
+        beam = beam[np.concatenate([likely[kind == one][:width] for one in range(kinds.max() + 1)])]
+    while True:
+        near = np.repeat(found[None], task.budget * words, axis=0)
+        near[np.arange(len(near)), np.repeat(np.arange(task.budget), words)] = np.tile(np.arange(words), task.budget)
+        near = near[: int((found != padding).sum()) * words]
+        scores = score(near)
+        if scores.max() <= highest:
+            ids = found[found != padding].tolist()
+            return [*ids, end][: task.budget], highest
+        found, highest = near[scores.argmax()], float(scores.max())
+
+
+def find_facts(task: Task, reward: PreferenceReward) -> dict[str, Any]:
+    """Random, blind and best returns of every split, and the best texts."""
+    words = count_words(task)
+    if sum(words**length for length in range(task.budget + 1)) <= ENUMERABLE:
+        return _by_enumeration(task, {"reward": reward, "gold": task.gold})
+    return _by_search(task, reward)
+
+
+def splits(task: Task) -> dict[str, NDArray[np.int64]]:
+    """Rows of every split."""
+    return {name: task.prompts.rows(name) for name in (("train", "test", "all") if task.prompts.has_splits else ("all",))}
+
+
+def _by_enumeration(task: Task, scores: dict[str, Any]) -> dict[str, Any]:
+    texts, chances = enumerate_texts(task)
+    facts: dict[str, Any] = {split: {} for split in splits(task)}
+    best: dict[str, Any] = {}
+    blind: dict[str, Any] = {split: {} for split in splits(task)}
+    for kind, score in scores.items():
+        table = np.array([score_all(task, score, texts, prompt) for prompt in range(len(task.prompts))])
+        best[kind] = {text: spell(task, texts[row.argmax()]) for text, row in zip(task.prompts.texts, table, strict=True)}
+        for split, rows in splits(task).items():
+            together = np.add.reduce(table[rows], axis=0) / len(rows)
+            facts[split][kind] = {
+                "random": float((together * chances).sum()),
+                "blind": float(together.max()),
+                "best": float(table[rows].max(axis=1).mean()),
+                "exact": True,
+            }
+            blind[split][kind] = spell(task, texts[together.argmax()])
+    return {"facts": facts, "best": best, "blind": blind}
+
+
+def _by_search(task: Task, reward: PreferenceReward) -> dict[str, Any]:
+    assert task.gold is not None
+    gold = task.gold
+    all_words = prompt_words(task)
+    found = {"reward": [best_paths(task, reward.model.tables([words]))[0] for words in all_words]}
+    alike = [(prompt.metadata["sentiment"], prompt.metadata["plural"]) for prompt in task.prompts.prompts]
+    first = {kind: alike.index(kind) for kind in dict.fromkeys(alike)}  # gold asks no more of a prompt than this
+    answers = {kind: search(task, lambda texts, row=row: score_all(task, gold, texts, row))[0] for kind, row in first.items()}
+    found["gold"] = [answers[kind] for kind in alike]
+    random = random_texts(task, 20_000, generator(task, "random"))
+    facts: dict[str, Any] = {}
+    blind: dict[str, Any] = {}
+    for split, rows in splits(task).items():
+        kinds = [alike[row] for row in rows.tolist()]
+        shares = {row: kinds.count(kind) / len(kinds) for kind, row in first.items()}
+        fixed = {
+            "reward": best_paths(task, reward.model.tables([all_words[row] for row in rows.tolist()]))[0],
+            "gold": search(task, lambda texts: sum(s * score_all(task, gold, texts, row) for row, s in shares.items()))[0],
+        }
+        facts[split], blind[split] = {}, {}
+        for kind, score in (("reward", reward), ("gold", gold)):
+            facts[split][kind] = {
+                "random": float(np.mean([score_all(task, score, random, row).mean() for row in rows.tolist()])),
+                "blind": float(score(batch_of(task, pad(task, [fixed[kind]] * len(rows)), rows)).mean()),
+                "best": float(score(batch_of(task, pad(task, [found[kind][row] for row in rows.tolist()]), rows)).mean()),
+                "exact": False,
+            }
+            blind[split][kind] = spell(task, np.array(fixed[kind]))
+    best = {kind: {text: spell(task, np.array(ids)) for text, ids in zip(task.prompts.texts, texts, strict=True)} for kind, texts in found.items()}
+    return {"facts": facts, "best": best, "blind": blind}
+
+
+def spell(task: Task, ids: Texts) -> str:
+    """Ids as text."""
+    return task.tokenizer.decode(ids.tolist())
+
+
+def main() -> None:
+    """Builds the levels named on the command line, or all of them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("levels", nargs="*", default=["tiny", "easy", "medium", "hard"])
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    arguments = parser.parse_args()
+    path = arguments.folder / "reviews.json"
+    findings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for level in arguments.levels:
+        task = get("Reviews", level)
+        model_path = arguments.folder / f"reviews-{level}.safetensors"
+        build_model(task).save(model_path)
+        findings[level] = find_facts(task, PreferenceReward(str(model_path)))
+    path.write_text(json.dumps(findings, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

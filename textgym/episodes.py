@@ -1,0 +1,186 @@
+"""The nouns of the package: a prompt, and a batch of episodes as rewards see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from textgym.prompts import PromptTable
+    from textgym.tokenizers import Tokenizer
+
+STOP_REASONS: tuple[str | None, ...] = (None, "length", "stop", "eos", "illegal")
+"""Stop codes are indices into this tuple, in order of precedence; code 0 is a text that has not ended."""
+GOING, LENGTH, STOP, EOS, ILLEGAL = range(5)
+
+Score = Callable[["EpisodeBatch"], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt of a task.
+
+    Attributes:
+        text: The original string.
+        references: Correct or model answers, possibly none.
+        metadata: Further columns, handed to rewards by name.
+        split: ``"train"`` or ``"test"`` where the task declares splits, else None.
+    """
+
+    text: str
+    references: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    split: str | None = None
+
+
+class EpisodeBatch:
+    """Texts to be scored: token ids are the truth, strings are decoded when somebody asks.
+
+    Attributes:
+        tokens: ``(B, P + T)`` ids: the prompt right-aligned in the first P columns, the completion
+            from column P on, the private pad id ``vocab_size`` everywhere else.
+        lengths: ``(B,)`` number of completion tokens, the end id included.
+        stop_codes: ``(B,)`` indices into :data:`STOP_REASONS`; 0 for a prefix that has not ended.
+        keys: ``(B,)`` uint64; the source of all randomness of an episode (:mod:`textgym.keys`).
+        prompt_indices: ``(B,)`` rows of ``prompts``.
+        prompts: The table that the prompts come from.
+        tokenizer: The tokenizer that the ids belong to.
+    """
+
+    def __init__(
+        self,
+        tokens: NDArray[np.int32],
+        lengths: NDArray[np.int64],
+        stop_codes: NDArray[np.uint8],
+        keys: NDArray[np.uint64],
+        prompt_indices: NDArray[np.int64],
+        prompts: PromptTable,
+        tokenizer: Tokenizer,
+        *,
+        gold: Score | None = None,
+        success: Score | None = None,
+    ) -> None:
+        self.tokens = tokens
+        self.lengths = lengths
+        self.stop_codes = stop_codes
+        self.keys = keys
+        self.prompt_indices = prompt_indices
+        self.prompts = prompts
+        self.tokenizer = tokenizer
+        self._gold = gold
+        self._success = success
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def completion_ids(self) -> NDArray[np.int32]:
+        """``(B, T)`` ids of the completions, padded with ``vocab_size``; a view."""
+        return self.tokens[:, self.prompts.width :]
+
+    def ids(self, row: int) -> list[int]:
+        """The completion of one row as a list of ids, the end id included."""
+        ids: list[int] = self.completion_ids[row, : self.lengths[row]].tolist()
+        return ids
+
+    @property
+    def prompt_texts(self) -> list[str]:
+        """The original prompt strings."""
+        texts = self.prompts.texts
+        return [texts[index] for index in self.prompt_indices.tolist()]
+
+    @cached_property
+    def completions(self) -> list[str]:
+        """The completions as text: each decoded once, as a whole, without special ids."""
+        decode = self.tokenizer.decode
+        rows = zip(self.completion_ids.tolist(), self.lengths.tolist(), strict=True)
+        return [decode(ids[:length]) for ids, length in rows]
+
+    @property
+    def references(self) -> list[tuple[str, ...]]:
+        """The references of each row's prompt, possibly none."""
+        references = self.prompts.references
+        return [references[index] for index in self.prompt_indices.tolist()]
+
+    def metadata(self, column: str) -> list[Any]:
+        """A further column of the prompt table, one value a row."""
+        values = self.prompts.column(column)
+        return [values[index] for index in self.prompt_indices.tolist()]
+
+    @property
+    def stop_reasons(self) -> list[str | None]:
+        """Why each text ended; None for a prefix."""
+        return [STOP_REASONS[code] for code in self.stop_codes.tolist()]
+
+    @property
+    def has_gold(self) -> bool:
+        """Whether there is a true score for this task and these prompts."""
+        return self._gold is not None
+
+    def gold(self) -> NDArray[np.float64] | None:
+        """``(B,)`` true scores, computed now; None where the task has none."""
+        return None if self._gold is None else self._gold(self)
+
+    def success(self) -> NDArray[np.bool_] | None:
+        """``(B,)`` whether each text solves its task; None where that is not defined."""
+        return None if self._success is None else np.asarray(self._success(self), dtype=bool)
+
+    def take(self, rows: Sequence[int] | NDArray[np.int64] | NDArray[np.bool_]) -> EpisodeBatch:
+        """The batch of these rows only."""
+        index = np.asarray(rows, dtype=None if len(rows) else np.int64)
+        return EpisodeBatch(
+            self.tokens[index],
+            self.lengths[index],
+            self.stop_codes[index],
+            self.keys[index],
+            self.prompt_indices[index],
+            self.prompts,
+            self.tokenizer,
+            gold=self._gold,
+            success=self._success,
+        )
+
+    @classmethod
+    def from_ids(
+        cls,
+        prompts: PromptTable,
+        tokenizer: Tokenizer,
+        prompt_indices: Sequence[int],
+        completions: Sequence[Sequence[int]],
+        *,
+        max_new_tokens: int | None = None,
+        keys: NDArray[np.uint64] | None = None,
+        gold: Score | None = None,
+        success: Score | None = None,
+    ) -> EpisodeBatch:
+        """Builds a batch from prompt rows and completions as token ids.
+
+        A completion that ends with an end id has stop reason ``"eos"``; any other counts as cut by
+        the token budget (``"length"``).
+        """
+        width = prompts.width
+        longest = max([max_new_tokens or 1, *(len(ids) for ids in completions)])
+        tokens = np.full((len(completions), width + longest), tokenizer.vocab_size, dtype=np.int32)
+        tokens[:, :width] = prompts.ids[np.asarray(prompt_indices, dtype=np.int64)]
+        ends = set(tokenizer.eos_ids)
+        codes = np.full(len(completions), LENGTH, dtype=np.uint8)
+        for row, ids in enumerate(completions):
+            tokens[row, width : width + len(ids)] = ids
+            if len(ids) and ids[-1] in ends:
+                codes[row] = EOS
+        return cls(
+            tokens,
+            np.array([len(ids) for ids in completions], dtype=np.int64),
+            codes,
+            np.arange(len(completions), dtype=np.uint64) if keys is None else keys,
+            np.asarray(prompt_indices, dtype=np.int64),
+            prompts,
+            tokenizer,
+            gold=gold,
+            success=success,
+        )

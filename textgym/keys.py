@@ -1,0 +1,80 @@
+"""Counter-based randomness: every random number is a pure function of (key, purpose, position).
+
+The mixer is the finaliser of SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom
+number generators"). There is one formula in two spellings, for Python integers and for NumPy arrays.
+"""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MASK = (1 << 64) - 1
+_GOLDEN = 0x9E3779B97F4A7C15
+_FIRST = 0xBF58476D1CE4E5B9
+_SECOND = 0x94D049BB133111EB
+_GOLDEN_64, _FIRST_64, _SECOND_64 = np.uint64(_GOLDEN), np.uint64(_FIRST), np.uint64(_SECOND)
+_30, _27, _31, _11, _32 = (np.uint64(bits) for bits in (30, 27, 31, 11, 32))
+
+Keys = NDArray[np.uint64]
+
+
+def mix(value: int) -> int:
+    """Scrambles a 64-bit integer; a bijection."""
+    value &= _MASK
+    value = ((value ^ (value >> 30)) * _FIRST) & _MASK
+    value = ((value ^ (value >> 27)) * _SECOND) & _MASK
+    return value ^ (value >> 31)
+
+
+def mix_array(values: Keys) -> Keys:
+    """The same scrambling for an array of uint64."""
+    values = (values ^ (values >> _30)) * _FIRST_64
+    values = (values ^ (values >> _27)) * _SECOND_64
+    return values ^ (values >> _31)
+
+
+def lane_key(seed: int) -> int:
+    """The key of a lane (one environment of a vector) with this seed."""
+    return mix(seed + _GOLDEN)
+
+
+def episode_key(lane: int, episode: int) -> int:
+    """The key of the lane's episode number ``episode``, which decides all that is random in it."""
+    return mix(lane + episode * _GOLDEN)
+
+
+def episode_keys(lanes: Keys, episodes: Keys) -> Keys:
+    """:func:`episode_key` for arrays."""
+    return mix_array(lanes + episodes * _GOLDEN_64)
+
+
+def pick(key: int, count: int) -> int:
+    """Picks one of ``count`` (< 2**32) things, evenly, from the key's upper half."""
+    return ((key >> 32) * count) >> 32
+
+
+def pick_array(keys: Keys, count: int) -> NDArray[np.int64]:
+    """:func:`pick` for an array of keys."""
+    return (((keys >> _32) * np.uint64(count)) >> _32).astype(np.int64)
+
+
+def uniform(keys: Keys, purpose: str, position: int | NDArray[np.int64] = 0) -> NDArray[np.float64]:
+    """Uniform numbers in [0, 1), one for each key.
+
+    Args:
+        keys: ``(B,)`` episode keys.
+        purpose: What the number is for; different purposes are independent.
+        position: A counter within the purpose, one for all or ``(B,)``.
+
+    Example:
+        >>> keys = np.arange(3, dtype=np.uint64)
+        >>> bool((uniform(keys, "noise") == uniform(keys[:1], "noise")[0])[0])
+        True
+    """
+    stream = np.uint64(mix(crc32(purpose.encode()) + _GOLDEN))
+    counter = np.asarray(position).astype(np.uint64)
+    bits = mix_array(mix_array(np.asarray(keys, dtype=np.uint64) ^ stream) + counter * _GOLDEN_64)
+    return (bits >> _11) * 2.0**-53

@@ -1,0 +1,165 @@
+"""Calling a reward and believing nothing: the one place where scores are checked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textgym.episodes import ILLEGAL, EpisodeBatch, Score
+from textgym.errors import ConfigurationError, RewardError, unknown_name
+
+ON_ERROR = ("raise", "mark")
+
+
+@dataclass(slots=True)
+class Scores:
+    """Checked scores of a batch.
+
+    Attributes:
+        values: ``(B,)`` float64.
+        valid: ``(B,)`` False where the reward failed and the illegal reward is paid instead.
+        scored: ``(B,)`` False where the reward was not asked, because the text is illegal.
+        parts: The terms of a combined reward, each ``(B,)``, 0 where the reward was not asked or failed.
+    """
+
+    values: NDArray[np.float64]
+    valid: NDArray[np.bool_]
+    scored: NDArray[np.bool_]
+    parts: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
+def with_illegal(score: Score, batch: EpisodeBatch) -> NDArray[np.float64]:
+    """A true score of a batch whose illegal texts get the lowest value without asking the score."""
+    legal = batch.stop_codes != ILLEGAL
+    values = np.full(len(batch), lowest(score))
+    if legal.any():
+        values[legal] = score(batch if legal.all() else batch.take(legal))
+    return values
+
+
+def add_in_order(terms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums over the first axis strictly one after another, as a Python loop would.
+
+    ``np.sum`` and ``np.add.reduce`` choose the order by memory layout and size (pairwise for a single
+    column), so a text scored alone would differ in the last bit from the same text in a batch.
+
+    Args:
+        terms: ``(T, B)``.
+
+    Returns:
+        ``(B,)`` sums; zeros for T = 0.
+
+    Example:
+        >>> total = 0.0
+        >>> for _ in range(12):  # not sum(), which compensates rounding since Python 3.12
+        ...     total += 0.1
+        >>> terms = np.full((12, 1), 0.1)
+        >>> float(add_in_order(terms)[0]) == total, float(terms.sum()) == total
+        (True, False)
+    """
+    if terms.shape[1] == 1 and len(terms):
+        return np.add.accumulate(terms, axis=0)[-1]
+    return np.add.reduce(np.ascontiguousarray(terms), axis=0)  # row after row in this layout, and faster
+
+
+def lowest(score: Score) -> float:
+    """What an illegal text is worth: the lower end of the declared range where finite, else -1.0."""
+    low = float(getattr(score, "range", (-math.inf, math.inf))[0])
+    return low if math.isfinite(low) else -1.0
+
+
+class Scorer:
+    """A reward with its failures handled.
+
+    Args:
+        reward: The reward; it may offer ``score_parts(batch)`` if it is a sum of terms.
+        illegal_reward: Paid for illegal texts and for failures; by default :func:`lowest` of the reward.
+        on_error: ``"raise"`` a :class:`~textgym.errors.RewardError` that names the text, or ``"mark"``
+            it as invalid, pay ``illegal_reward`` and count it in ``failures``.
+    """
+
+    def __init__(self, reward: Score, *, illegal_reward: float | None = None, on_error: str = "raise") -> None:
+        if on_error not in ON_ERROR:
+            raise unknown_name("value of on_reward_error", on_error, ON_ERROR)
+        number = isinstance(illegal_reward, int | float | np.number)
+        if illegal_reward is not None and not (number and math.isfinite(illegal_reward)):
+            raise ConfigurationError(f"illegal_reward={illegal_reward!r}: expected a finite number")
+        self.reward = reward
+        self.illegal_reward = lowest(reward) if illegal_reward is None else float(illegal_reward)
+        self.on_error = on_error
+        self.failures = 0
+
+    def __call__(self, batch: EpisodeBatch) -> Scores:
+        """Scores a batch.
+
+        Illegal texts get ``illegal_reward`` without asking the reward. A reward that fails is asked
+        again row by row to find the culprit.
+        """
+        scored = batch.stop_codes != ILLEGAL
+        if scored.all():
+            return self._score(batch)
+        scores = Scores(np.full(len(batch), self.illegal_reward), np.ones(len(batch), dtype=bool), scored)
+        if scored.any():
+            legal = self._score(batch.take(scored))
+            scores.values[scored], scores.valid[scored] = legal.values, legal.valid
+            for name, part in legal.parts.items():
+                scores.parts[name] = np.zeros(len(batch))
+                scores.parts[name][scored] = part
+        return scores
+
+    def _score(self, batch: EpisodeBatch) -> Scores:
+        try:
+            values, parts = self._ask(batch)
+        except Exception as error:
+            return self._row_by_row(batch, error)
+        everything = np.ones(len(batch), dtype=bool)
+        return Scores(values, everything, everything, parts)
+
+    def _ask(self, batch: EpisodeBatch) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+        score_parts = getattr(self.reward, "score_parts", None)
+        returned, parts = (self.reward(batch), {}) if score_parts is None else score_parts(batch)
+        values = np.asarray(returned, dtype=np.float64)
+        if values.shape != (len(batch),):
+            raise RewardError(f"it returned shape {values.shape} for {len(batch)} texts; expected ({len(batch)},)")
+        if not math.isfinite(np.add.reduce(values)) and not np.isfinite(values).all():
+            bad = values[~np.isfinite(values)][0]
+            raise RewardError(f"it returned {bad}; expected one finite number per text")
+        return values, parts
+
+    def _row_by_row(self, batch: EpisodeBatch, first_error: Exception) -> Scores:
+        values = np.full(len(batch), self.illegal_reward)
+        valid = np.zeros(len(batch), dtype=bool)
+        rows: list[dict[str, NDArray[np.float64]]] = []
+        for row in range(len(batch)):
+            parts: dict[str, NDArray[np.float64]] = {}
+            try:
+                one, parts = self._ask(batch.take([row]))
+                values[row], valid[row] = one[0], True
+            except Exception as error:
+                self._complain(batch, row, error)
+            rows.append(parts)
+        if valid.all() and self.on_error == "raise":
+            raise RewardError(
+                f"the reward {self.reward!r} failed on a batch of {len(batch)} texts, though on none of them alone: "
+                f"{_name(first_error)}. A reward takes a batch and returns one finite number per text"
+            ) from first_error
+        names = next((parts.keys() for parts in rows if parts), ())
+        merged = {name: np.array([float(parts[name][0]) if parts else 0.0 for parts in rows]) for name in names}
+        return Scores(values, valid, np.ones(len(batch), dtype=bool), merged)
+
+    def _complain(self, batch: EpisodeBatch, row: int, error: Exception) -> None:
+        if self.on_error == "raise":
+            text = batch.take([row])
+            raise RewardError(
+                f"the reward {self.reward!r} failed on prompt {text.prompt_texts[0]!r}, completion "
+                f"{text.completions[0]!r}: {_name(error)}. Mend the reward, or pass on_reward_error='mark' to pay "
+                f"{self.illegal_reward:g} for such texts and count them"
+            ) from error
+        self.failures += 1
+
+
+def _name(error: Exception) -> str:
+    return str(error) if isinstance(error, RewardError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,274 @@
+"""Task: everything an environment needs to know about one problem.
+
+A task holds functions of its level's settings; what they build (prompts, weights, tables) is built on
+first use and kept. Tasks are immutable: :meth:`Task.at` and :meth:`Task.override` return other tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textgym.constraints import Constraint
+from textgym.episodes import Prompt, Score
+from textgym.errors import ConfigurationError, TaskError, unknown_name
+from textgym.prompts import PromptTable
+from textgym.tokenizers import Tokenizer, build_tokenizer
+
+StopRule = Callable[[NDArray[np.int32], NDArray[np.int64]], NDArray[np.bool_]]
+"""``(completions (B, T), lengths (B,)) -> (B,)``: whether the task itself ends the text here."""
+
+
+@dataclass(frozen=True)
+class Returns:
+    """What can be earned on one split under one score, averaged over the split's prompts.
+
+    Attributes:
+        random: Expected return of writing uniformly among the legal ids.
+        blind: Best return of ONE fixed text for all prompts.
+        best: Best return when the prompt is read.
+        exact: Whether the three are exact; otherwise random is an estimate, blind and best are lower bounds.
+    """
+
+    random: float
+    blind: float
+    best: float
+    exact: bool = True
+
+    def normalize(self, value: float) -> float:
+        """Puts a return on the scale where random play is 0 and the best text 1."""
+        return (value - self.random) / (self.best - self.random)
+
+
+Facts = Mapping[str, Mapping[str, Returns]]
+"""split -> ``"reward"`` or ``"gold"`` -> :class:`Returns`."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Task:
+    """One problem at one level. Every ``make_*`` function takes the settings of the level.
+
+    Attributes:
+        name: The name in the registry, as in ``TextGen/<name>-v0``.
+        summary: What the agent has to write, in one sentence.
+        levels: Level name -> settings, whatever type the task's functions take.
+        level: The level of this task object.
+        tags: Skills that the task asks for.
+        make_prompts: The prompts of all splits, or any other source that an override names.
+        make_tokenizer: The vocabulary.
+        make_reward: What the agent is paid.
+        make_gold: The true score, where it differs from the reward.
+        make_success: Whether a text solves the task.
+        make_constraints: Rules on the next token.
+        make_stop: The task's own end of a text.
+        make_oracle: Prompt -> the best text under gold.
+        make_demonstration: (prompt, generator) -> a typical text of mixed quality.
+        make_facts: Random, blind and best return for each split.
+        max_new_tokens: Token budget of a text.
+        max_prompt_tokens: Width of the prompt; by default the longest prompt's.
+        overridden: Which parts differ from the registered task.
+    """
+
+    name: str
+    summary: str
+    levels: Mapping[str, Any]
+    level: str
+    make_prompts: Callable[[Any], Sequence[Prompt]]
+    make_tokenizer: Callable[[Any], Tokenizer]
+    make_reward: Callable[[Any], Score]
+    max_new_tokens: Callable[[Any], int]
+    tags: tuple[str, ...] = ()
+    make_gold: Callable[[Any], Score] | None = None
+    make_success: Callable[[Any], Score] | None = None
+    make_constraints: Callable[[Any], tuple[Constraint, ...]] | None = None
+    make_stop: Callable[[Any], StopRule] | None = None
+    make_oracle: Callable[[Any], Callable[[Prompt], str]] | None = None
+    make_demonstration: Callable[[Any], Callable[[Prompt, np.random.Generator], str]] | None = None
+    make_facts: Callable[[Any], Facts] | None = None
+    max_prompt_tokens: int | None = None
+    registered: bool = False
+    overridden: Mapping[str, Any] = field(default_factory=dict)
+
+    def at(self, level: str | None) -> Task:
+        """The same task at another level; the same object for its own level or None."""
+        if level is None or level == self.level:
+            return self
+        if level not in self.levels:
+            raise unknown_name(f"level of the task {self.name}", level, self.levels)
+        return replace(self, level=level)
+
+    @property
+    def settings(self) -> Any:
+        """The settings of this level."""
+        return self.levels[self.level]
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The vocabulary of this level."""
+        return self.make_tokenizer(self.settings)
+
+    @cached_property
+    def prompts(self) -> PromptTable:
+        """The encoded prompts of all splits."""
+        return PromptTable(self.make_prompts(self.settings), self.tokenizer, self.max_prompt_tokens)
+
+    @cached_property
+    def reward(self) -> Score:
+        """What the agent is paid."""
+        return self.make_reward(self.settings)
+
+    @cached_property
+    def gold(self) -> Score | None:
+        """The true score, or None."""
+        return self.make_gold(self.settings) if self.make_gold else None
+
+    @cached_property
+    def success(self) -> Score | None:
+        """Whether a text solves the task, or None where that is not defined."""
+        return self.make_success(self.settings) if self.make_success else None
+
+    @cached_property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """Rules on the next token, all of which must agree."""
+        return self.make_constraints(self.settings) if self.make_constraints else ()
+
+    @cached_property
+    def stop(self) -> StopRule | None:
+        """The task's own end of a text, or None."""
+        return self.make_stop(self.settings) if self.make_stop else None
+
+    @cached_property
+    def budget(self) -> int:
+        """T, the most tokens a text may have, the end id included."""
+        return self.max_new_tokens(self.settings)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """Random, blind and best return for each split, as far as they are known."""
+        return self.make_facts(self.settings) if self.make_facts else {}
+
+    @property
+    def default_split(self) -> str:
+        """``"train"`` where the prompts declare splits, else ``"all"``."""
+        return "train" if self.prompts.has_splits else "all"
+
+    def returns(self, split: str | None = None, kind: str = "reward") -> Returns:
+        """Random, blind and best return on a split.
+
+        Args:
+            split: By default the one that environments use.
+            kind: ``"reward"`` or ``"gold"``.
+
+        Raises:
+            TaskError: if they are not known, saying why.
+        """
+        split = split or self.default_split
+        if split not in self.facts or kind not in self.facts[split]:
+            changed = ", ".join(sorted(self.overridden))
+            reason = f"{changed} was overridden" if changed else f"the task states none for split {split!r}"
+            raise TaskError(f"the random and best {kind} of {self.name} ({self.level}) are not known: {reason}")
+        return self.facts[split][kind]
+
+    def best_text(self, prompt: Prompt | str) -> str:
+        """The best text under gold for this prompt (the oracle's answer)."""
+        if self.make_oracle is None:
+            raise TaskError(f"the task {self.name} has no oracle" + (" once overridden" if self.overridden else ""))
+        return self.make_oracle(self.settings)(self._prompt(prompt))
+
+    def demonstrate(self, prompt: Prompt | str, rng: np.random.Generator) -> str:
+        """A typical text of mixed quality for this prompt, as people might write it."""
+        if self.make_demonstration is None:
+            raise TaskError(f"the task {self.name} has no demonstrations" + (" once overridden" if self.overridden else ""))
+        return self.make_demonstration(self.settings)(self._prompt(prompt), rng)
+
+    def encode_completion(self, text: str) -> list[int]:
+        """The ids that write this text: its tokens, then the end id if the budget has room for it."""
+        ids = [*self.tokenizer.encode(text), self.tokenizer.eos_ids[0]]
+        return ids[: self.budget]
+
+    def _prompt(self, prompt: Prompt | str) -> Prompt:
+        return prompt if isinstance(prompt, Prompt) else self.prompts.prompts[self.prompts.index_of(prompt)]
+
+    def override(
+        self,
+        *,
+        prompts: Sequence[Prompt] | None = None,
+        tokenizer: Tokenizer | str | dict[str, Any] | None = None,
+        reward: Score | None = None,
+        max_new_tokens: int | None = None,
+        max_prompt_tokens: int | None = None,
+    ) -> Task:
+        """The task with some parts replaced; every fact that depends on them is dropped."""
+        _check_positive(max_new_tokens=max_new_tokens, max_prompt_tokens=max_prompt_tokens)
+        given = {"prompts": prompts, "tokenizer": tokenizer, "reward": reward, "max_new_tokens": max_new_tokens}
+        changed = {name: value for name, value in given.items() if value is not None}
+        fields: dict[str, Any] = {"overridden": {**self.overridden, **changed}}
+        if max_prompt_tokens is not None:
+            fields["max_prompt_tokens"] = max_prompt_tokens
+            fields["overridden"] = {**fields["overridden"]}
+        if "max_new_tokens" in changed:
+            fields["max_new_tokens"] = partial(_constant, max_new_tokens)
+        if "reward" in changed:
+            fields["make_reward"] = partial(_constant, reward)
+        if "prompts" in changed:
+            fields["make_prompts"] = partial(_constant, tuple(prompts or ()))
+        if "tokenizer" in changed:
+            fields["make_tokenizer"] = partial(_constant, self._build_tokenizer(tokenizer, prompts))
+            fields["make_constraints"] = fields["make_stop"] = None
+        if {"prompts", "tokenizer", "max_new_tokens"} & set(changed):
+            fields["make_oracle"] = fields["make_facts"] = None
+        if {"prompts", "tokenizer"} & set(changed):
+            fields["make_gold"] = fields["make_success"] = fields["make_demonstration"] = None
+        elif "reward" in changed and self.make_facts and "max_new_tokens" not in changed:
+            fields["make_facts"] = partial(_constant, _only_gold(self.facts))
+        if "reward" in changed and self.make_gold is None:
+            fields["make_oracle"] = None  # it wrote the best text under the reward that is gone
+        return replace(self, **fields) if len(fields) > 1 or changed else self
+
+    def _build_tokenizer(self, tokenizer: Any, prompts: Sequence[Prompt] | None) -> Tokenizer:
+        if not isinstance(tokenizer, str | dict):
+            return _check_tokenizer(tokenizer)
+        known = self.make_prompts(self.settings) if prompts is None else prompts
+        return build_tokenizer(tokenizer, [text for prompt in known for text in (prompt.text, *prompt.references)])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Task:
+        return self
+
+    def __repr__(self) -> str:
+        changed = f", {', '.join(self.overridden)} overridden" if self.overridden else ""
+        return f"Task({self.name!r}, level={self.level!r}{changed})"
+
+
+def _constant(value: Any, settings: Any) -> Any:
+    return value
+
+
+def _only_gold(facts: Facts) -> Facts:
+    return {split: {"gold": kinds["gold"]} for split, kinds in facts.items() if "gold" in kinds}
+
+
+def _check_positive(**values: int | None) -> None:
+    for name, value in values.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ConfigurationError(f"{name}={value!r}: expected a whole number of at least 1")
+
+
+def _check_tokenizer(tokenizer: Any) -> Tokenizer:
+    missing = [name for name in ("vocab_size", "eos_ids", "special_ids", "tokens", "encode", "decode", "unk_id") if not hasattr(tokenizer, name)]
+    if missing:
+        raise ConfigurationError(
+            f"tokenizer={tokenizer!r} lacks {', '.join(missing)}; expected a textgym tokenizer, 'word', 'char', 'byte' "
+            "or a folder with tokenizer.json"
+        )
+    if not tokenizer.eos_ids:
+        raise ConfigurationError(f"tokenizer={tokenizer!r} has no end-of-text id, so no text could ever end by itself")
+    checked: Tokenizer = tokenizer
+    return checked

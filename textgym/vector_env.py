@@ -1,0 +1,270 @@
+"""TextGenerationVectorEnv: many texts at once, in one process and one NumPy core."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from textgym.configuration import configure
+from textgym.core import Ending, GenerationCore
+from textgym.episodes import GOING, STOP_REASONS, EpisodeBatch
+from textgym.errors import ConfigurationError, unknown_name
+from textgym.keys import lane_key
+from textgym.observations import make_observation
+from textgym.rendering import ansi
+from textgym.scoring import with_illegal
+from textgym.task import Task
+
+_REASONS = np.array(STOP_REASONS, dtype=object)
+
+Infos = dict[str, Any]
+
+
+class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
+    """``num_envs`` copies of :class:`~textgym.env.TextGenerationEnv`, stepped by one vectorised core.
+
+    Lane i of a vector env that was seeded with s goes exactly the way of the single env seeded with
+    s + i. Infos are whole arrays with Gymnasium's ``_key`` masks; the strings ``prompt`` and
+    ``completion`` are among them only with ``text_infos=True``, since decoding costs more than stepping.
+
+    Args:
+        task: A registered task, or a :class:`~textgym.task.Task`.
+        num_envs: Number of lanes.
+        autoreset_mode: "NextStep" (default), "SameStep" or "Disabled", or Gymnasium's AutoresetMode.
+        text_infos: Also put prompts and completions of ended texts into infos.
+        render_mode: None or "ansi".
+        **kwargs: See :func:`textgym.configuration.configure`.
+
+    Attributes:
+        last_episodes: The texts that ended in the latest step, in lane order; None if none did.
+        last_returns: Their returns, ``(K,)``.
+        last_rows: Their lanes, ``(K,)``.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {
+        "render_modes": ["ansi"],
+        "render_fps": 4,
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
+
+    def __init__(
+        self,
+        task: str | Task = "Reviews",
+        *,
+        num_envs: int = 1,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        text_infos: bool = False,
+        render_mode: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.config = configure(task, **kwargs)
+        if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
+            raise ConfigurationError(f"num_envs={num_envs!r}: expected a whole number of at least 1")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ConfigurationError(f"render_mode={render_mode!r}: expected None or 'ansi'")
+        self.num_envs = int(num_envs)
+        self.render_mode = render_mode
+        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}  # type: ignore[misc]
+        self.text_infos = text_infos
+        self.task = self.config.task
+        self._core = GenerationCore(
+            self.task,
+            self.num_envs,
+            split=self.config.split,
+            scorer=self.config.scorer(),
+            per_step=self.config.reward_timing == "step",
+        )
+        self._observation = make_observation(self.config.observation, self._core, include_mask=self.config.include_mask)
+        self.single_observation_space = self._observation.space
+        self.single_action_space = spaces.Discrete(self._core.vocab_size)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self.eos_id = self.task.tokenizer.eos_ids[0]
+        self._all = np.arange(self.num_envs)
+        self._core.seed(self._all, np.random.SeedSequence().generate_state(self.num_envs, np.uint64))
+        self._restart: NDArray[np.int64] | None = None
+        self._forget()
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, Infos]:
+        """Begins new episodes in all lanes, or in those of ``options["reset_mask"]``.
+
+        Args:
+            seed: Lane i gets ``seed + i``; or one seed (or None) for each lane.
+            options: ``prompt_index`` (one int, or one a lane) fixes prompts; ``reset_mask`` (``(N,)`` bool)
+                names the lanes to reset, with at least one of them True.
+        """
+        if isinstance(seed, int | np.integer):
+            super().reset(seed=int(seed))
+        options = options or {}
+        mask = self._reset_mask(options.get("reset_mask"))
+        rows = np.flatnonzero(mask)
+        prompts = options.get("prompt_index")
+        if prompts is not None:
+            prompts = self._core.check_prompt_index(prompts)[rows]
+        self._seed(seed, mask)
+        self._core.reset(rows, prompts)
+        waiting = self._core.over.nonzero()[0] if self.autoreset_mode is AutoresetMode.NEXT_STEP else rows[:0]
+        self._restart = waiting if waiting.size else None
+        self._forget()
+        return self._observation.observe(self._core, slice(None)), self._masks_info(mask)
+
+    def _reset_mask(self, mask: Any) -> NDArray[np.bool_]:
+        if mask is None:
+            return np.ones(self.num_envs, dtype=bool)
+        right = isinstance(mask, np.ndarray) and mask.dtype == bool and mask.shape == (self.num_envs,) and mask.any()
+        if not right:
+            raise ConfigurationError(f"reset_mask={mask!r}: expected a bool array of shape ({self.num_envs},), some True")
+        return np.asarray(mask)
+
+    def _seed(self, seed: int | list[int | None] | None, mask: NDArray[np.bool_]) -> None:
+        if seed is None:
+            return
+        seeds = [int(seed) + lane for lane in range(self.num_envs)] if isinstance(seed, int | np.integer) else list(seed)
+        if len(seeds) != self.num_envs:
+            raise ConfigurationError(f"{len(seeds)} seeds for {self.num_envs} lanes; expected one number, or one a lane")
+        lanes = [lane for lane in np.flatnonzero(mask).tolist() if seeds[lane] is not None]
+        keys = [lane_key(int(seeds[lane] or 0)) for lane in lanes]
+        self._core.seed(np.array(lanes, dtype=np.int64), np.array(keys, dtype=np.uint64))
+
+    def step(self, actions: Any) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Infos]:
+        """Writes one token in every lane.
+
+        Args:
+            actions: ``(N,)`` token ids.
+
+        Raises:
+            ActionError: for actions of a wrong shape, type or range; nothing has changed then.
+            EpisodeOverError: if a lane has ended and is not reset by the autoreset mode.
+        """
+        core = self._core
+        rewards, ending = core.step(actions, self._restart)
+        terminations = core.over.copy()
+        truncations = np.zeros(self.num_envs, dtype=bool)
+        self._restart = None
+        if ending is None:
+            self._forget()
+            return self._observation.observe(core, slice(None)), rewards, terminations, truncations, self._masks_info()
+        self.last_episodes, self.last_returns, self.last_rows = ending.episodes, ending.scores.values, ending.rows
+        if self.autoreset_mode is AutoresetMode.SAME_STEP:
+            infos = self._reset_now(ending, terminations)
+        else:
+            infos = {**self._masks_info(), **self._ending_info(ending, terminations)}
+            self._restart = ending.rows if self.autoreset_mode is AutoresetMode.NEXT_STEP else None
+        return self._observation.observe(core, slice(None)), rewards, terminations, truncations, infos
+
+    def _forget(self) -> None:
+        self.last_episodes: EpisodeBatch | None = None
+        self.last_returns: NDArray[np.float64] = np.zeros(0)
+        self.last_rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+
+    def _reset_now(self, ending: Ending, ended: NDArray[np.bool_]) -> Infos:
+        """SAME_STEP: keeps the last observation and info of the ended lanes, then resets them."""
+        last = self._observation.observe(self._core, ending.rows)
+        final_obs = np.full(self.num_envs, None, dtype=object)
+        for position, row in enumerate(ending.rows.tolist()):
+            final_obs[row] = _row_of(last, position)
+        final_info = {**self._masks_info(ended), **self._ending_info(ending, ended)}
+        self._core.reset(ending.rows)
+        return {
+            "final_obs": final_obs,
+            "_final_obs": ended.copy(),
+            "final_info": final_info,
+            "_final_info": ended.copy(),
+            **self._masks_info(),
+        }
+
+    def _masks_info(self, lanes: NDArray[np.bool_] | None = None) -> Infos:
+        """The action masks of these lanes (default all), zeros elsewhere."""
+        if not self.config.include_mask:
+            return {}
+        masks = self._core.masks().view(np.int8)
+        if lanes is None:
+            return {"action_mask": masks, "_action_mask": np.ones(self.num_envs, dtype=bool)}
+        masks[~lanes] = 0
+        return {"action_mask": masks, "_action_mask": lanes.copy()}
+
+    def _ending_info(self, ending: Ending, ended: NDArray[np.bool_]) -> Infos:
+        batch, scores = ending.episodes, ending.scores
+        infos: Infos = {}
+        self._put(infos, "num_tokens", ending, ended, batch.lengths)
+        self._put(infos, "stop_reason", ending, ended, _REASONS[batch.stop_codes])
+        self._put(infos, "reward_valid", ending, ended, scores.valid)
+        infos["reward_parts"], infos["_reward_parts"] = self._parts_info(ending), ended.copy()
+        if self.config.gold and self.task.gold is not None:
+            self._put(infos, "gold", ending, ended, with_illegal(self.task.gold, batch))
+        success = batch.success() if self.config.gold else None
+        if success is not None:
+            self._put(infos, "success", ending, ended, success)
+        if self.text_infos:
+            self._put(infos, "prompt", ending, ended, np.array(batch.prompt_texts, dtype=object))
+            self._put(infos, "completion", ending, ended, np.array(batch.completions, dtype=object))
+        return infos
+
+    def _put(self, infos: Infos, key: str, ending: Ending, ended: NDArray[np.bool_], values: NDArray[Any]) -> None:
+        empty = None if values.dtype == object else 0
+        whole = np.full(self.num_envs, empty, dtype=values.dtype)
+        whole[ending.rows] = values
+        infos[key], infos[f"_{key}"] = whole, ended.copy()
+
+    def _parts_info(self, ending: Ending) -> Infos:
+        parts: Infos = {}
+        asked = np.zeros(self.num_envs, dtype=bool)
+        asked[ending.rows[ending.scores.scored & ending.scores.valid]] = True
+        if asked.any():
+            for name, part in ending.scores.parts.items():
+                self._put(parts, name, ending, asked, part)
+        return parts
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """``(N, V)`` a fresh array, True where a token may be written next."""
+        return self._core.masks()
+
+    @property
+    def prompt_indices(self) -> NDArray[np.int64]:
+        """``(N,)`` rows of the current prompts in ``task.prompts``."""
+        return self._core.prompt_indices.copy()
+
+    @property
+    def reward_failures(self) -> int:
+        """How often the reward failed under ``on_reward_error="mark"``."""
+        return self._core.scorer.failures
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that a step or reset can change."""
+        return {"core": self._core.get_state(), "restart": None if self._restart is None else self._restart.copy()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes back to a state of :meth:`get_state`."""
+        self._core.set_state(state["core"])
+        self._restart = None if state["restart"] is None else state["restart"].copy()
+        self._forget()
+
+    def render(self) -> tuple[str, ...] | None:
+        """One line of text for each lane under ``render_mode="ansi"``."""
+        if self.render_mode is None:
+            return None
+        spelling, core = self._core.tokenizer.tokens, self._core
+        lines = []
+        for lane, length in enumerate(core.lengths.tolist()):
+            ids = core.tokens[lane, core.prompt_width : core.prompt_width + length].tolist()
+            lines.append(ansi(core.prompts.texts[core.prompt_indices[lane]], [spelling[token] for token in ids]))
+        return tuple(lines)
+
+
+def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    try:
+        return AutoresetMode(mode)
+    except ValueError:
+        raise unknown_name("autoreset_mode", mode, [known.value for known in AutoresetMode]) from None
+
+
+def _row_of(batch: Any, position: int) -> Any:
+    return {name: values[position] for name, values in batch.items()} if isinstance(batch, dict) else batch[position]
