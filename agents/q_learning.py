@@ -132,7 +132,7 @@ def main() -> None:
     agent.learn(envs, total_steps=50_000)
     task = envs.task()
     print(f"{'text so far':<28} {'visits':>7} {'Q':>7}  best next token")
-    masks = envs.vector(1).unwrapped.action_masks()  # type: ignore[attr-defined]
+    masks = envs.vector(1).unwrapped.action_masks()
     for row in np.argsort(-agent.visits)[:12]:
         tokens = np.frombuffer(list(agent.rows)[row], dtype=np.int32)
         best = agent._greedy(np.array([row]), masks)[0]

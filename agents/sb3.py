@@ -37,12 +37,12 @@ WEIGHTS = "policy.safetensors"
 class OnPolicyConfig:
     """What PPO, A2C and MaskablePPO share; field names are stable-baselines3's."""
 
-    lanes: int = 64  # texts written at the same time
-    n_steps: int = 16  # tokens a lane between two updates
+    lanes: int = 256  # texts written at the same time
+    n_steps: int = 8  # tokens a lane between two updates
     learning_rate: float = 1e-3  # step size of Adam (RMSprop for A2C)
     gamma: float = 1.0  # discount: texts are short and paid at the end
     gae_lambda: float = 0.95  # bias against variance of the advantages
-    ent_coef: float = 0.03  # bonus for entropy at first; too little and a policy settles on its first good text
+    ent_coef: float = 0.3  # bonus for entropy at first; too little and a policy settles on its first good text
     ent_coef_end: float = 0.0  # the bonus falls to this, so that the policy can settle at last
     vf_coef: float = 0.5  # weight of the value loss
     max_grad_norm: float = 0.5  # gradients are clipped to this norm
@@ -56,7 +56,7 @@ class OnPolicyConfig:
 class PPOConfig(OnPolicyConfig):
     """Defaults tuned on TextGen-v0."""
 
-    batch_size: int = 256  # minibatch of an update
+    batch_size: int = 512  # minibatch of an update
     n_epochs: int = 4  # passes over each rollout
     clip_range: float = 0.2  # how far the policy may move in one update
     normalize_advantage: bool = True  # scale the advantages of each minibatch to variance 1
@@ -113,12 +113,16 @@ class _SB3Agent:
 
     def learn(self, envs: EnvFactory, total_steps: int) -> None:
         """Trains for ``total_steps`` tokens, rounded down to whole rollouts; goes on from earlier training."""
-        env = NativeVecEnv(OneHotTokens(envs.vector(self.config.lanes, autoreset_mode="SameStep", observation="tokens")))
+        env = NativeVecEnv(
+            OneHotTokens(envs.vector(self.config.lanes, autoreset_mode="SameStep", observation="tokens"))
+        )
         self.vocab_size = int(env.action_space.n)  # type: ignore[attr-defined]
         rollout = self.config.lanes * getattr(self.config, "n_steps", getattr(self.config, "train_freq", 1))
         steps = total_steps // rollout * rollout
         if not steps:
-            raise ConfigurationError(f"total_steps={total_steps}: one rollout of {type(self).__name__} is {rollout} tokens")
+            raise ConfigurationError(
+                f"total_steps={total_steps}: one rollout of {type(self).__name__} is {rollout} tokens"
+            )
         model = self.algorithm("MlpPolicy", env, seed=self.seed, device="cpu", **self._options())
         if self.policy is not None:
             model.policy.load_state_dict(self.policy.state_dict())

@@ -42,7 +42,7 @@ def run_in_workers(specs: Sequence[RunSpec], ledger: Ledger, processes: int) -> 
         while waiting or workers:
             while waiting and len(workers) < processes:
                 _start(waiting.pop(0), workers, ledger)
-            for pipe in wait(list(workers)):
+            for pipe in wait(list(workers)) if workers else ():  # none, if no process could be started
                 _listen(workers, pipe, ledger)  # type: ignore[arg-type]
     finally:
         _end([worker.process for worker in workers.values()])

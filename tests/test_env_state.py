@@ -23,7 +23,7 @@ from playing import (
     play_chain,
     play_episode,
 )
-from toys import EOS, PLAIN, PROMPTS, A, D, Faulty, toy
+from toys import EOS, PLAIN, PROMPTS, A, D, Faulty, Recorder, toy
 
 from textgym.env import TextGenerationEnv
 from textgym.episodes import EpisodeBatch
@@ -130,7 +130,8 @@ def test_two_environments_do_not_disturb_each_other_nor_the_process(name: str) -
 HASHED = """
 import sys; sys.path.insert(0, {folder!r})
 import numpy as np, gymnasium as gym, hashlib
-from toys import TOYS, play_episode
+from playing import play_episode
+from toys import TOYS
 rng, digest = np.random.default_rng(0), hashlib.sha256()
 own = {{"prompts": ["b a", "c"], "tokenizer": "word", "reward": TOYS["noisy"].reward}}
 for kwargs in ({{}}, {{"observation": "text"}}, own):
@@ -182,6 +183,15 @@ def test_a_prompt_index_that_does_not_exist_is_an_error_that_changes_nothing(ind
         env.reset(seed=9, options={"prompt_index": index})
     assert_same(env.step(EOS), twin.step(EOS))
     assert_same(env.reset(), twin.reset())
+
+
+def test_prompts_are_shown_as_written_even_where_words_are_unknown() -> None:
+    with pytest.warns(UserWarning, match="1 of 2 prompt tokens are outside the vocabulary"):
+        env = TextGenerationEnv(PLAIN, prompts=[" praise  zebra "], reward=Recorder())
+    observation, _ = env.reset(seed=0)
+    assert observation[:2].tolist() == [5, env.task.tokenizer.unk_id]
+    assert not env.action_masks()[env.task.tokenizer.unk_id]
+    assert env.step(EOS)[4]["prompt"] == " praise  zebra "
 
 
 def test_a_given_prompt_does_not_shift_the_chain() -> None:

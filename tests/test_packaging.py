@@ -106,6 +106,6 @@ def test_public_modules_have_an_api_page() -> None:
     for package, folder in FOLDERS.items():
         for path in folder.rglob("*.py"):
             parts = [package, *path.relative_to(folder).with_suffix("").parts]
-            if path.stem in hidden or path.stem.startswith("_") or "assets" in parts:
+            if path.stem in hidden or path.stem.startswith(("_", "report_")) or "assets" in parts:
                 continue
             assert ".".join(parts) in listed_modules, f"add {'.'.join(parts)} to docs/api.md"

@@ -136,18 +136,7 @@ def test_the_reward_is_called_once_a_step_and_not_for_illegal_texts() -> None:
 
 # ---- what may not be asked ----------------------------------------------------------------------------------------
 
-WRONG = [
-    [A, A, 12],
-    [A, A, -1],
-    [0.0, 1.0, 0.0],
-    ["a", "b", "c"],
-    [None] * 3,
-    [A],
-    [[A, A, A]],
-    A,
-    None,
-    np.zeros((3, 1), int),
-]
+WRONG = [[12, A, A], [-1, A, A], [0.0, 1.0, 0.0], ["a", "b", "c"], [None] * 3, [A], [[A, A, A]], A, None]
 
 
 @every_mode
@@ -159,8 +148,6 @@ def test_wrong_actions_are_errors_that_change_nothing(mode: AutoresetMode) -> No
         if mode is AutoresetMode.DISABLED:
             one.reset(options={"reset_mask": np.array([False, False, True])})
     for actions in WRONG:
-        if mode is AutoresetMode.NEXT_STEP and actions in WRONG[:2]:
-            actions = actions[::-1]  # the third lane restarts, whatever its action is
         with pytest.raises(ActionError, match="expected"):
             envs.step(actions)
     for _ in range(3):
@@ -275,9 +262,11 @@ def test_the_default_environment_pickles() -> None:
         return gym.make_vec("TextGen-v0", num_envs=3).unwrapped
 
     rng = np.random.default_rng(0)
-    check_copies(
-        make, lambda envs, last: ("step", any_actions(envs, rng)) if last else ("reset", {}), way="pickle", events=15
-    )
+
+    def choose(envs: Any, last: Any) -> Event:
+        return ("step", any_actions(envs, rng)) if last else ("reset", {"seed": 0})
+
+    check_copies(make, choose, way="pickle", events=15)
 
 
 # ---- pictures and small things ------------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,9 +22,13 @@ app.add_typer(bench, name="bench")
 EnvId = Annotated[str, typer.Option("--env", help="Environment id.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Argument of the environment as KEY=VALUE, e.g. level=tiny or reward=module:function; repeatable."),
+    typer.Option(
+        "--set", help="Argument of the environment as KEY=VALUE, e.g. level=tiny or reward=module:function; repeatable."
+    ),
 ]
-EnvConfigFile = Annotated[Path | None, typer.Option("--env-config", help="JSON file with arguments of the environment.")]
+EnvConfigFile = Annotated[
+    Path | None, typer.Option("--env-config", help="JSON file with arguments of the environment.")
+]
 Seed = Annotated[int, typer.Option(help="Seed of all that is random.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Also load agents from outside textgym, which runs their code.")]
 
@@ -60,12 +64,15 @@ def train(
     save: Annotated[Path | None, typer.Option(help="Folder for the trained agent, e.g. runs/ppo.")] = None,
     settings: Settings = None,
     env_config: EnvConfigFile = None,
-    option: Annotated[list[str] | None, typer.Option("--option", help="Option of the agent as KEY=VALUE; repeatable.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", help="Option of the agent as KEY=VALUE; repeatable.")
+    ] = None,
 ) -> None:
     """Train an agent and say what it earns."""
     from textgym.agents.base import write_atomically
     from textgym.agents.registry import make_agent
-    from textgym.benchmarks.metering import Meter, MeteredFactory
+    from textgym.benchmarks.meter import Meter
+    from textgym.benchmarks.metering import MeteredFactory
     from textgym.evaluation import EnvFactory
 
     factory = EnvFactory(env, _settings(settings, env_config))
@@ -153,7 +160,9 @@ def bench_report(folder: Annotated[Path, typer.Argument(help="Folder that `textg
 def bench_throughput(
     rounds: Annotated[int, typer.Option(help="Paired rounds; medians are printed.")] = 5,
     seconds: Annotated[float, typer.Option(help="Length of one measurement.")] = 0.3,
-    sb3: Annotated[bool, typer.Option("--sb3", help="Also measure stable-baselines3's PPO through both adapters.")] = False,
+    sb3: Annotated[
+        bool, typer.Option("--sb3", help="Also measure stable-baselines3's PPO through both adapters.")
+    ] = False,
 ) -> None:
     """Measure tokens a second against Gymnasium's CartPole, as ratios within this run."""
     from textgym.benchmarks import throughput
@@ -193,7 +202,9 @@ def _saved_factory(run: Path, env: str | None, settings: dict[str, Any]) -> EnvF
     from textgym.evaluation import EnvFactory
 
     file = run / ENV_FILE
-    saved = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"env_id": "TextGen-v0", "kwargs": {}}
+    saved: dict[str, Any] = {"env_id": "TextGen-v0", "kwargs": {}}
+    if file.is_file():
+        saved = json.loads(file.read_text(encoding="utf-8"))
     return EnvFactory(env or saved["env_id"], {**saved["kwargs"], **settings})
 
 
@@ -206,10 +217,8 @@ def _one_thread() -> None:
 def _learn(learner: Any, envs: EnvFactory, steps: int) -> None:
     from textgym.errors import BudgetSpent
 
-    try:
+    with contextlib.suppress(BudgetSpent):  # the normal end of training
         learner.learn(envs, steps)
-    except BudgetSpent:
-        pass  # the normal end of training
 
 
 def _tell_scores(agent: Any, factory: EnvFactory, splits: list[str]) -> None:
@@ -309,7 +318,7 @@ def main() -> None:
     """The console script: a user's mistake is one line on standard error and exit status 2."""
     import gymnasium as gym
 
-    sys.path.insert(0, os.getcwd())  # so that reward=my_module:function finds a file beside the user
+    sys.path.insert(0, str(Path.cwd()))  # so that reward=my_module:function finds a file beside the user
     try:
         app()
     except (TextGymError, gym.error.Error) as error:

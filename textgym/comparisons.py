@@ -114,7 +114,9 @@ class BoltzmannAnnotator:
             ConfigurationError: if the two batches do not have the same prompts.
         """
         if not np.array_equal(left.prompt_indices, right.prompt_indices):
-            raise ConfigurationError("both batches must have the same prompt in each row: texts are compared per prompt")
+            raise ConfigurationError(
+                "both batches must have the same prompt in each row: texts are compared per prompt"
+            )
         prefers_left = rng.random(len(left)) < preference_probability(
             self.score(left), self.score(right), temperature=self.temperature
         )
@@ -151,11 +153,11 @@ class SparseRows:
 
     def times(self, vector: Floats) -> Floats:
         """The matrix times a vector of ``shape[1]`` numbers."""
-        return np.bincount(self.rows, self.values * vector[self.columns], self.shape[0])
+        return np.asarray(np.bincount(self.rows, self.values * vector[self.columns], self.shape[0]), dtype=np.float64)
 
     def transposed_times(self, vector: Floats) -> Floats:
         """The transposed matrix times a vector of ``shape[0]`` numbers."""
-        return np.bincount(self.columns, self.values * vector[self.rows], self.shape[1])
+        return np.asarray(np.bincount(self.columns, self.values * vector[self.rows], self.shape[1]), dtype=np.float64)
 
 
 def fit_bradley_terry(
@@ -180,7 +182,9 @@ def fit_bradley_terry(
         ConfigurationError: if ``penalty`` is not above 0 or the steps did not suffice.
     """
     if not penalty > 0:
-        raise ConfigurationError(f"penalty={penalty!r}: expected a number above 0 (without one, the optimum may be at infinity)")
+        raise ConfigurationError(
+            f"penalty={penalty!r}: expected a number above 0 (without one, the optimum may be at infinity)"
+        )
 
     def loss(weights: Floats) -> float:
         return float(np.logaddexp(0.0, -differences.times(weights)).sum() + 0.5 * penalty * (weights**2).sum())

@@ -101,7 +101,9 @@ def configure(
     if reward_timing not in REWARD_TIMINGS:
         raise unknown_name("reward_timing", reward_timing, REWARD_TIMINGS)
     if reward_timing == "step" and getattr(problem.reward, "stochastic", False):
-        raise ConfigurationError("reward_timing='step' needs a deterministic reward: differences of noisy scores do not add up")
+        raise ConfigurationError(
+            "reward_timing='step' needs a deterministic reward: differences of noisy scores do not add up"
+        )
     if include_mask is None:
         include_mask = size <= LARGE_VOCABULARY or not all(rule.static for rule in problem.constraints)
     split = problem.default_split if split is None else split
@@ -122,4 +124,6 @@ def _check_binding(task: Task, *, overridden: bool) -> None:
     bound = getattr(task.reward, "tokenizer_fingerprint", None)
     if bound is not None and bound != fingerprint(task.tokenizer):
         hint = "pass reward= together with tokenizer=" if overridden else "use it with the tokenizer it was fitted on"
-        raise ConfigurationError(f"the reward {task.reward!r} was fitted on another vocabulary than {task.tokenizer!r}; {hint}")
+        raise ConfigurationError(
+            f"the reward {task.reward!r} was fitted on another vocabulary than {task.tokenizer!r}; {hint}"
+        )

@@ -49,6 +49,7 @@ class GenerationCore:
         split: Which prompts are drawn.
         scorer: The reward with its failures handled.
         per_step: Pay the change of the score at every step instead of the score at the end.
+
     Attributes:
         tokens: ``(B, P + T)`` int32; ids, or the private pad id V.
         cursors: ``(B,)`` flat index into ``tokens`` of the next write.
@@ -102,7 +103,7 @@ class GenerationCore:
     def masks(self, rows: Rows | slice = slice(None)) -> NDArray[np.bool_]:
         """``(B, V)`` a fresh array, True where an id may be written next; no row is all False."""
         if not self.rules:
-            return self._masks[rows].copy()
+            return self._masks.copy() if isinstance(rows, slice) else self._masks[rows]
         completions, lengths = self.tokens[rows, self.prompt_width :], self.lengths[rows]
         masks = self._masks[rows].copy()
         for rule in self.rules:
@@ -124,7 +125,7 @@ class GenerationCore:
             prompt_indices = self.split_rows[pick_array(keys, len(self.split_rows))]
         self.keys[rows] = keys
         self.prompt_indices[rows] = prompt_indices
-        self.tokens[rows] = self.template[prompt_indices]
+        self.tokens[rows] = self.template.take(prompt_indices, axis=0)
         self.cursors[rows] = self.begins[rows]
         self.over[rows] = False
         if self.per_step:
@@ -136,7 +137,8 @@ class GenerationCore:
         wrong = indices.dtype.kind not in "iu" or indices.shape not in ((), (self.size,))
         if wrong or ((indices < 0) | (indices >= len(self.prompts))).any():
             raise PromptError(
-                f"prompt_index={index!r}: expected one whole number from 0 to {len(self.prompts) - 1}, or {self.size} of them"
+                f"prompt_index={index!r}: expected one whole number from 0 to {len(self.prompts) - 1}, "
+                f"or {self.size} of them"
             )
         return np.broadcast_to(indices.astype(np.int64), (self.size,))
 
@@ -157,7 +159,7 @@ class GenerationCore:
         actions = self._check_actions(actions, restart)
         if restart is not None:
             self.reset(restart)
-        codes = self.codes[actions]
+        codes: NDArray[np.uint8] = self.codes[actions]
         if self.rules:
             self._apply_rules(actions, codes)
         self._flat[self.cursors] = actions
@@ -170,7 +172,7 @@ class GenerationCore:
             np.maximum(codes, np.uint8(STOP) * stopped.view(np.uint8), out=codes)
         return self._pay(codes, restart)
 
-    def _check_actions(self, actions: Any, restart: Rows | None) -> NDArray[Any]:
+    def _check_actions(self, actions: Any, restart: Rows | None) -> NDArray[np.int32]:
         actions = np.asarray(actions)
         if actions.shape != (self.size,) or actions.dtype.kind not in "iu":
             raise ActionError(
@@ -179,20 +181,21 @@ class GenerationCore:
             )
         over = self.over
         if restart is not None:
-            actions = actions.astype(np.int64)  # a copy that has room for the pad id, whatever type came
-            actions[restart] = 0
-            over = over.copy()
-            over[restart] = False
+            actions, over = actions.copy(), over.copy()
+            actions[restart], over[restart] = 0, False
         if over.any():
-            raise EpisodeOverError(f"the texts of rows {np.flatnonzero(over)[:5].tolist()} have ended; call reset first")
+            raise EpisodeOverError(
+                f"the texts of rows {np.flatnonzero(over)[:5].tolist()} have ended; call reset first"
+            )
         if int(actions.max()) >= self.vocab_size or int(actions.min()) < 0:
             wrong = actions[(actions < 0) | (actions >= self.vocab_size)][0]
             raise ActionError(f"action {wrong} is outside the action space: expected 0 to {self.vocab_size - 1}")
+        checked: NDArray[np.int32] = actions.astype(np.int32)  # the type of ``tokens``, with room for the pad id
         if restart is not None:
-            actions[restart] = self.vocab_size  # the pad id: writing it changes nothing
-        return actions
+            checked[restart] = self.vocab_size  # writing the pad id changes nothing
+        return checked
 
-    def _apply_rules(self, actions: NDArray[Any], codes: NDArray[np.uint8]) -> None:
+    def _apply_rules(self, actions: NDArray[np.int32], codes: NDArray[np.uint8]) -> None:
         acting = np.flatnonzero(actions < self.vocab_size)
         legal = self.masks(acting)[np.arange(len(acting)), actions[acting]]
         codes[acting[~legal]] = ILLEGAL
@@ -202,8 +205,8 @@ class GenerationCore:
     def batch(self, rows: Rows, codes: NDArray[np.uint8]) -> EpisodeBatch:
         """The texts in these rows, as rewards see them; ``codes`` are their stop codes."""
         return EpisodeBatch(
-            self.tokens[rows],
-            self.lengths[rows],
+            self.tokens.take(rows, axis=0),
+            self.cursors[rows] - self.begins[rows],
             codes,
             self.keys[rows],
             self.prompt_indices[rows],
@@ -250,7 +253,9 @@ class GenerationCore:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> GenerationCore:
         twin = object.__new__(type(self))
-        twin.__setstate__({**self.__dict__, **self.get_state(), "scorer": copy(self.scorer)})  # it counts its own failures
+        twin.__setstate__(
+            {**self.__dict__, **self.get_state(), "scorer": copy(self.scorer)}
+        )  # it counts its own failures
         return twin
 
     def __repr__(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from operator import index as as_integer
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -51,7 +51,7 @@ class TextGenerationEnv(gym.Env[Any, Any]):
         ('eos', 1, '')
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "human"], "render_fps": 4}
+    metadata: dict[str, Any] = {"render_modes": ["ansi", "human"], "render_fps": 4}  # noqa: RUF012 - Gymnasium's own form
 
     def __init__(self, task: str | Task = "Reviews", *, render_mode: str | None = None, **kwargs: Any) -> None:
         self.config = configure(task, **kwargs)
@@ -72,7 +72,7 @@ class TextGenerationEnv(gym.Env[Any, Any]):
         self.eos_id = self.task.tokenizer.eos_ids[0]
         self._code = GOING
         self._return = 0.0
-        self._core.seed(_ROW, np.random.SeedSequence().generate_state(1, np.uint64))
+        self._core.seed(_ROW, np.random.SeedSequence().generate_state(1, np.uint64).astype(np.uint64))
         self._bind()
 
     def _bind(self) -> None:
@@ -249,7 +249,7 @@ class TextGenerationEnv(gym.Env[Any, Any]):
         self._code, self._return = state["code"], state["return"]
         self._bind()
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """The text so far as one line: returned under "ansi", printed by step and reset under "human"."""
         return self._line() if self.render_mode == "ansi" else None
 

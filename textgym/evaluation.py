@@ -128,7 +128,7 @@ def play(
     episodes: int,
     seed: int = 0,
     deterministic: bool = True,
-    prompt_indices: Sequence[int] | None = None,
+    prompt_indices: Sequence[int] | NDArray[np.int64] | None = None,
     **kwargs: Any,
 ) -> tuple[EpisodeBatch, NDArray[np.float64]]:
     """Lets an agent write one text in each of ``episodes`` lanes.
@@ -190,7 +190,8 @@ def _check_actions(actions: Any, count: int) -> NDArray[np.int64]:
     array = np.asarray(actions)
     if array.shape != (count,) or array.dtype.kind not in "iu":
         raise ConfigurationError(
-            f"act() returned shape {array.shape} of type {array.dtype} for {count} observations; expected one token id each"
+            f"act() returned shape {array.shape} of type {array.dtype} for {count} observations; "
+            "expected one token id each"
         )
     return array
 
@@ -199,11 +200,17 @@ def _concatenate(batches: Sequence[EpisodeBatch]) -> EpisodeBatch:
     first = batches[0]
     if len(batches) == 1:
         return first
-    columns = [
-        np.concatenate([getattr(batch, name) for batch in batches])
-        for name in ("tokens", "lengths", "stop_codes", "keys", "prompt_indices")
-    ]
-    return EpisodeBatch(*columns, first.prompts, first.tokenizer, gold=first._gold, success=first._success)
+    return EpisodeBatch(
+        np.concatenate([batch.tokens for batch in batches]),
+        np.concatenate([batch.lengths for batch in batches]),
+        np.concatenate([batch.stop_codes for batch in batches]),
+        np.concatenate([batch.keys for batch in batches]),
+        np.concatenate([batch.prompt_indices for batch in batches]),
+        first.prompts,
+        first.tokenizer,
+        gold=first._gold,
+        success=first._success,
+    )
 
 
 def evaluate(
@@ -217,6 +224,9 @@ def evaluate(
 ) -> Evaluation:
     """Measures an agent under reward and, where there is one, the true score.
 
+    Where there are at least as many episodes as prompts, the prompts take turns, so that all weigh the
+    same, as they do in the random and best returns; otherwise the environment draws them.
+
     Args:
         agent_or_act: An agent with ``act``, or such a function itself.
         env: An env id or factory.
@@ -226,10 +236,18 @@ def evaluate(
         **kwargs: Further arguments of the environment, such as ``split="test"``.
     """
     factory = as_factory(env, **kwargs)
-    batch, returns = play(agent_or_act, factory, episodes=episodes, seed=seed, deterministic=deterministic)
     task = factory.task()
-    golds = None if task.gold is None else with_illegal(task.gold, batch)
     split = factory.kwargs.get("split")
+    rows = task.prompts.rows(split or task.default_split)
+    batch, returns = play(
+        agent_or_act,
+        factory,
+        episodes=episodes,
+        seed=seed,
+        deterministic=deterministic,
+        prompt_indices=np.resize(rows, episodes) if episodes >= len(rows) else None,
+    )
+    golds = None if task.gold is None else with_illegal(task.gold, batch)
     normalized, why_not = _normalized(task, returns, split, "reward")
     normalized_gold = None if golds is None else _normalized(task, golds, split, "gold")[0]
     return Evaluation(
@@ -247,14 +265,18 @@ def evaluate(
     )
 
 
-def _normalized(task: Task, values: NDArray[np.float64], split: str | None, kind: str) -> tuple[float | None, str | None]:
+def _normalized(
+    task: Task, values: NDArray[np.float64], split: str | None, kind: str
+) -> tuple[float | None, str | None]:
     try:
         return task.returns(split, kind).normalize(float(values.mean())), None
     except TaskError as error:
         return None, str(error)
 
 
-def _texts(batch: EpisodeBatch, returns: NDArray[np.float64], golds: NDArray[np.float64] | None) -> list[dict[str, Any]]:
+def _texts(
+    batch: EpisodeBatch, returns: NDArray[np.float64], golds: NDArray[np.float64] | None
+) -> list[dict[str, Any]]:
     scores: list[float | None] = [None] * len(batch) if golds is None else golds.tolist()
     rows = zip(batch.prompt_texts, batch.completions, returns.tolist(), scores, strict=True)
     return [{"prompt": p, "completion": c, "reward": reward, "gold": gold} for p, c, reward, gold in rows]
@@ -294,29 +316,40 @@ def score(
         raise ConfigurationError(f"{len(prompts)} prompts and {len(completions)} completions: expected as many of each")
     if not len(prompts):
         return np.zeros(0)
-    envs: Any = factory.vector(len(prompts), autoreset_mode=AutoresetMode.NEXT_STEP, split="all").unwrapped
+    # The ids are written under a reward that costs nothing; the real one is then asked once, about these texts only.
+    envs: Any = factory.vector(len(prompts), autoreset_mode=AutoresetMode.NEXT_STEP, reward=_nothing).unwrapped
     task: Task = envs.task
     rows = np.array([task.prompts.index_of(prompt) for prompt in prompts])
     ids = [task.encode_completion(text) if isinstance(text, str) else list(text) for text in completions]
-    return _replay(envs, rows, ids)
+    config = factory.single().unwrapped.config  # type: ignore[attr-defined]
+    returns: NDArray[np.float64] = config.scorer()(_write(envs, rows, ids)).values
+    return returns
 
 
-def _replay(envs: Any, prompts: NDArray[np.int64], completions: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-    """Writes the ids lane by lane and returns each lane's return."""
+def _nothing(batch: EpisodeBatch) -> NDArray[np.float64]:
+    return np.zeros(len(batch))
+
+
+def _write(envs: Any, prompts: NDArray[np.int64], completions: Sequence[Sequence[int]]) -> EpisodeBatch:
+    """Writes the ids lane by lane; the texts are the first episodes of the lanes, in lane order."""
     envs.reset(seed=0, options={"prompt_index": prompts})
-    returns = np.full(len(completions), np.nan)
+    waiting = np.ones(len(completions), dtype=bool)
+    rows, batches = [], []
     for position in range(envs.task.budget):
-        ids = [row[position] if position < len(row) else None for row in completions]
-        for lane in np.flatnonzero(np.isnan(returns)).tolist():
-            if ids[lane] is None:
+        for lane in np.flatnonzero(waiting).tolist():
+            if position >= len(completions[lane]):
                 raise PromptError(
                     f"completion {lane} ({completions[lane]!r}) does not end: its ids need an end id or "
                     f"{envs.task.budget} tokens"
                 )
-        envs.step(np.array([envs.eos_id if token is None else int(token) for token in ids]))
-        fresh = np.isnan(returns[envs.last_rows])
-        returns[envs.last_rows[fresh]] = envs.last_returns[fresh]
-    return returns
+        going = zip(completions, waiting.tolist(), strict=True)
+        envs.step(np.array([row[position] if goes_on else envs.eos_id for row, goes_on in going]))
+        if envs.last_episodes is not None:
+            first = waiting[envs.last_rows]
+            rows.append(envs.last_rows[first])
+            batches.append(envs.last_episodes.take(first))
+            waiting[envs.last_rows] = False
+    return _concatenate(batches).take(np.argsort(np.concatenate(rows), kind="stable"))
 
 
 def generate(

@@ -64,8 +64,8 @@ def read_words(listing: Mapping[str, str]) -> tuple[Word, ...]:
     """Reads a vocabulary from strings, one for each kind, with ``=value`` where words have one.
 
     Example:
-        >>> read_words({"plural verb": "were", "adjective": "great=1 dull=-0.8"})[:2]
-        (Word(text='were', kind='verb', value=0.0, plural=True), Word(text='great', kind='adjective', value=1.0, plural=None))
+        >>> read_words({"plural verb": "were", "adjective": "great=1 dull=-0.8"})[0]
+        Word(text='were', kind='verb', value=0.0, plural=True)
     """
     words = []
     for heading, entries in listing.items():
@@ -159,7 +159,8 @@ class Grammar:
         return self._slip(words, chance)[:budget] if next(chance) < 0.2 else words
 
     def _sentence(self, chance: Iterator[float]) -> list[str]:
-        kinds, kind = [], "start"
+        kinds: list[str] = []
+        kind = "start"
         while True:
             kind = _draw(self._steps[kind], next(chance))
             if kind == "end":
@@ -240,7 +241,9 @@ class Grammar:
         return self._table([float(bool(word.plural)) for word in self.words]).astype(np.int8)
 
     def _flags(self, *kinds: str, numbered: bool = False) -> NDArray[np.bool_]:
-        return self._table([word.kind in kinds and (word.plural is not None or not numbered) for word in self.words]) > 0
+        return (
+            self._table([word.kind in kinds and (word.plural is not None or not numbered) for word in self.words]) > 0
+        )
 
     @cached_property
     def _modifies(self) -> NDArray[np.bool_]:

@@ -31,9 +31,12 @@ def mix(value: int) -> int:
 
 def mix_array(values: Keys) -> Keys:
     """The same scrambling for an array of uint64."""
-    values = (values ^ (values >> _30)) * _FIRST_64
-    values = (values ^ (values >> _27)) * _SECOND_64
-    return values ^ (values >> _31)
+    values = values ^ (values >> _30)
+    values *= _FIRST_64
+    values ^= values >> _27
+    values *= _SECOND_64
+    values ^= values >> _31
+    return values
 
 
 def lane_key(seed: int) -> int:
@@ -58,7 +61,10 @@ def pick(key: int, count: int) -> int:
 
 def pick_array(keys: Keys, count: int) -> NDArray[np.int64]:
     """:func:`pick` for an array of keys."""
-    return (((keys >> _32) * np.uint64(count)) >> _32).astype(np.int64)
+    picked = keys >> _32
+    picked *= np.uint64(count)
+    picked >>= _32
+    return picked.view(np.int64)
 
 
 def uniform(keys: Keys, purpose: str, position: int | NDArray[np.int64] = 0) -> NDArray[np.float64]:
@@ -77,4 +83,4 @@ def uniform(keys: Keys, purpose: str, position: int | NDArray[np.int64] = 0) -> 
     stream = np.uint64(mix(crc32(purpose.encode()) + _GOLDEN))
     counter = np.asarray(position).astype(np.uint64)
     bits = mix_array(mix_array(np.asarray(keys, dtype=np.uint64) ^ stream) + counter * _GOLDEN_64)
-    return (bits >> _11) * 2.0**-53
+    return (bits >> _11).astype(np.float64) * 2.0**-53

@@ -114,7 +114,7 @@ def make_observation(kind: str, core: GenerationCore, *, include_mask: bool) -> 
 
 def tokens_space(width: int, vocab_size: int) -> spaces.MultiDiscrete:
     """``MultiDiscrete([V + 1] * width)``; the pad id V is a value like any other."""
-    return spaces.MultiDiscrete(np.full(width, vocab_size + 1), dtype=np.int32)
+    return spaces.MultiDiscrete(np.full(width, vocab_size + 1), dtype=np.int32)  # type: ignore[arg-type]
 
 
 def one_hot_space(task: Task) -> spaces.Box:
@@ -134,7 +134,9 @@ def prefix_space(task: Task) -> spaces.Discrete:
     """The space of :func:`prefix_index`, refused where 64 bits cannot number the prefixes."""
     count = prefix_count(task)
     if count >= 2**63:
-        raise ConfigurationError(f"{count:.1e} prefixes are too many to number; lower max_new_tokens or use another view")
+        raise ConfigurationError(
+            f"{count:.1e} prefixes are too many to number; lower max_new_tokens or use another view"
+        )
     return spaces.Discrete(count)
 
 
@@ -143,7 +145,9 @@ def task_of(env: Any) -> Task:
     space = getattr(env, "single_observation_space", env.observation_space)
     task = getattr(env.unwrapped, "task", None)
     if not isinstance(task, Task) or not isinstance(space, spaces.MultiDiscrete):
-        raise ConfigurationError(f"{env} has observations {space}; wrap a textgym environment with observation='tokens'")
+        raise ConfigurationError(
+            f"{env} has observations {space}; wrap a textgym environment with observation='tokens'"
+        )
     return task
 
 
@@ -162,7 +166,9 @@ def text_space(task: Task) -> spaces.Text:
     """The space of :func:`texts`; vocabularies of bytes have no such alphabet and are refused."""
     tokenizer = task.tokenizer
     if any(token.startswith(("<0x", "Ġ")) for token in tokenizer.tokens):
-        raise ConfigurationError(f"text observations need tokens that are text, not bytes as in {tokenizer!r}; use 'tokens'")
+        raise ConfigurationError(
+            f"text observations need tokens that are text, not bytes as in {tokenizer!r}; use 'tokens'"
+        )
     alphabet = {" "}.union(*task.prompts.texts, *tokenizer.tokens)
     longest = max(len(token) for token in tokenizer.tokens) + 1
     size = max(map(len, task.prompts.texts)) + 1 + task.budget * longest

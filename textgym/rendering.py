@@ -37,7 +37,9 @@ def ansi(
     """
     paint = use_colour() if colour is None else colour
     prompt, tokens = _visible(prompt), [_visible(token) for token in tokens]
-    pieces = [f"\x1b[{_COLOURS[n % len(_COLOURS)]}m{token}{_RESET}" if paint else token for n, token in enumerate(tokens)]
+    pieces = [
+        f"\x1b[{_COLOURS[n % len(_COLOURS)]}m{token}{_RESET}" if paint else token for n, token in enumerate(tokens)
+    ]
     line = " ".join([f"{_DIM}{prompt} >{_RESET}" if paint else f"{prompt} >", *pieces])
     if stop_reason is None:
         return line

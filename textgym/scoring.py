@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textgym.episodes import ILLEGAL, EpisodeBatch, Score
-from textgym.errors import ConfigurationError, RewardError, unknown_name
+from textgym.errors import ConfigurationError, MissingDependencyError, RewardError, unknown_name
 
 ON_ERROR = ("raise", "mark")
 
@@ -113,6 +113,8 @@ class Scorer:
     def _score(self, batch: EpisodeBatch) -> Scores:
         try:
             values, parts = self._ask(batch)
+        except (ConfigurationError, MissingDependencyError):
+            raise  # the set-up is wrong, not a text
         except Exception as error:
             return self._row_by_row(batch, error)
         everything = np.ones(len(batch), dtype=bool)

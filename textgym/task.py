@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -183,7 +184,9 @@ class Task:
     def demonstrate(self, prompt: Prompt | str, rng: np.random.Generator) -> str:
         """A typical text of mixed quality for this prompt, as people might write it."""
         if self.make_demonstration is None:
-            raise TaskError(f"the task {self.name} has no demonstrations" + (" once overridden" if self.overridden else ""))
+            raise TaskError(
+                f"the task {self.name} has no demonstrations" + (" once overridden" if self.overridden else "")
+            )
         return self.make_demonstration(self.settings)(self._prompt(prompt), rng)
 
     def encode_completion(self, text: str) -> list[int]:
@@ -239,12 +242,23 @@ class Task:
     def __getstate__(self) -> dict[str, Any]:
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        if self.registered and not self.overridden and self.max_prompt_tokens is None:
+            return _look_up, (self.name, self.level)  # the other process builds tables and weights once
+        return super().__reduce__()
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Task:
         return self
 
     def __repr__(self) -> str:
         changed = f", {', '.join(self.overridden)} overridden" if self.overridden else ""
         return f"Task({self.name!r}, level={self.level!r}{changed})"
+
+
+def _look_up(name: str, level: str) -> Task:
+    """A registered task, found again by its name; the list of tasks stands above this module, so it is not imported."""
+    task: Task = import_module("textgym.tasks").get(name, level)
+    return task
 
 
 def _constant(value: Any, settings: Any) -> Any:
@@ -262,7 +276,11 @@ def _check_positive(**values: int | None) -> None:
 
 
 def _check_tokenizer(tokenizer: Any) -> Tokenizer:
-    missing = [name for name in ("vocab_size", "eos_ids", "special_ids", "tokens", "encode", "decode", "unk_id") if not hasattr(tokenizer, name)]
+    missing = [
+        name
+        for name in ("vocab_size", "eos_ids", "special_ids", "tokens", "encode", "decode", "unk_id")
+        if not hasattr(tokenizer, name)
+    ]
     if missing:
         raise ConfigurationError(
             f"tokenizer={tokenizer!r} lacks {', '.join(missing)}; expected a textgym tokenizer, 'word', 'char', 'byte' "

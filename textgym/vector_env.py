@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from textgym.configuration import configure
 from textgym.core import Ending, GenerationCore
-from textgym.episodes import GOING, STOP_REASONS, EpisodeBatch
+from textgym.episodes import STOP_REASONS, EpisodeBatch
 from textgym.errors import ConfigurationError, unknown_name
 from textgym.keys import lane_key
 from textgym.observations import make_observation
@@ -46,11 +46,15 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         last_rows: Their lanes, ``(K,)``.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {
+    metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium's own form
         "render_modes": ["ansi"],
         "render_fps": 4,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
+
+    last_episodes: EpisodeBatch | None
+    last_returns: NDArray[np.float64]
+    last_rows: NDArray[np.int64]
 
     def __init__(
         self,
@@ -70,7 +74,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         self.num_envs = int(num_envs)
         self.render_mode = render_mode
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
-        self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}  # type: ignore[misc]
+        self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.text_infos = text_infos
         self.task = self.config.task
         self._core = GenerationCore(
@@ -87,7 +91,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.eos_id = self.task.tokenizer.eos_ids[0]
         self._all = np.arange(self.num_envs)
-        self._core.seed(self._all, np.random.SeedSequence().generate_state(self.num_envs, np.uint64))
+        self._core.seed(self._all, np.random.SeedSequence().generate_state(self.num_envs, np.uint64).astype(np.uint64))
         self._restart: NDArray[np.int64] | None = None
         self._forget()
 
@@ -121,15 +125,21 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
             return np.ones(self.num_envs, dtype=bool)
         right = isinstance(mask, np.ndarray) and mask.dtype == bool and mask.shape == (self.num_envs,) and mask.any()
         if not right:
-            raise ConfigurationError(f"reset_mask={mask!r}: expected a bool array of shape ({self.num_envs},), some True")
+            raise ConfigurationError(
+                f"reset_mask={mask!r}: expected a bool array of shape ({self.num_envs},), some True"
+            )
         return np.asarray(mask)
 
     def _seed(self, seed: int | list[int | None] | None, mask: NDArray[np.bool_]) -> None:
         if seed is None:
             return
-        seeds = [int(seed) + lane for lane in range(self.num_envs)] if isinstance(seed, int | np.integer) else list(seed)
+        seeds = (
+            [int(seed) + lane for lane in range(self.num_envs)] if isinstance(seed, int | np.integer) else list(seed)
+        )
         if len(seeds) != self.num_envs:
-            raise ConfigurationError(f"{len(seeds)} seeds for {self.num_envs} lanes; expected one number, or one a lane")
+            raise ConfigurationError(
+                f"{len(seeds)} seeds for {self.num_envs} lanes; expected one number, or one a lane"
+            )
         lanes = [lane for lane in np.flatnonzero(mask).tolist() if seeds[lane] is not None]
         keys = [lane_key(int(seeds[lane] or 0)) for lane in lanes]
         self._core.seed(np.array(lanes, dtype=np.int64), np.array(keys, dtype=np.uint64))
@@ -161,9 +171,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         return self._observation.observe(core, slice(None)), rewards, terminations, truncations, infos
 
     def _forget(self) -> None:
-        self.last_episodes: EpisodeBatch | None = None
-        self.last_returns: NDArray[np.float64] = np.zeros(0)
-        self.last_rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self.last_episodes, self.last_returns, self.last_rows = None, np.zeros(0), np.zeros(0, dtype=np.int64)
 
     def _reset_now(self, ending: Ending, ended: NDArray[np.bool_]) -> Infos:
         """SAME_STEP: keeps the last observation and info of the ended lanes, then resets them."""
@@ -192,35 +200,39 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         return {"action_mask": masks, "_action_mask": lanes.copy()}
 
     def _ending_info(self, ending: Ending, ended: NDArray[np.bool_]) -> Infos:
-        batch, scores = ending.episodes, ending.scores
-        infos: Infos = {}
-        self._put(infos, "num_tokens", ending, ended, batch.lengths)
-        self._put(infos, "stop_reason", ending, ended, _REASONS[batch.stop_codes])
-        self._put(infos, "reward_valid", ending, ended, scores.valid)
-        infos["reward_parts"], infos["_reward_parts"] = self._parts_info(ending), ended.copy()
+        batch, scores, rows = ending.episodes, ending.scores, ending.rows
+        codes = np.zeros(self.num_envs, dtype=np.uint8)
+        codes[rows] = batch.stop_codes
+        infos: Infos = {
+            "num_tokens": self._whole(rows, batch.lengths),
+            "stop_reason": _REASONS[codes],
+            "reward_valid": self._whole(rows, scores.valid),
+            "reward_parts": self._parts_info(ending),
+        }
         if self.config.gold and self.task.gold is not None:
-            self._put(infos, "gold", ending, ended, with_illegal(self.task.gold, batch))
+            infos["gold"] = self._whole(rows, with_illegal(self.task.gold, batch))
         success = batch.success() if self.config.gold else None
         if success is not None:
-            self._put(infos, "success", ending, ended, success)
+            infos["success"] = self._whole(rows, success)
         if self.text_infos:
-            self._put(infos, "prompt", ending, ended, np.array(batch.prompt_texts, dtype=object))
-            self._put(infos, "completion", ending, ended, np.array(batch.completions, dtype=object))
+            infos["prompt"] = self._whole(rows, np.array(batch.prompt_texts, dtype=object))
+            infos["completion"] = self._whole(rows, np.array(batch.completions, dtype=object))
+        infos.update({f"_{key}": ended.copy() for key in infos})
         return infos
 
-    def _put(self, infos: Infos, key: str, ending: Ending, ended: NDArray[np.bool_], values: NDArray[Any]) -> None:
-        empty = None if values.dtype == object else 0
-        whole = np.full(self.num_envs, empty, dtype=values.dtype)
-        whole[ending.rows] = values
-        infos[key], infos[f"_{key}"] = whole, ended.copy()
+    def _whole(self, rows: NDArray[np.int64], values: NDArray[Any]) -> NDArray[Any]:
+        """``(N,)`` the values in these rows, 0 (None for objects) in the others."""
+        whole = np.full(self.num_envs, None) if values.dtype == object else np.zeros(self.num_envs, values.dtype)
+        whole[rows] = values
+        return whole
 
     def _parts_info(self, ending: Ending) -> Infos:
         parts: Infos = {}
-        asked = np.zeros(self.num_envs, dtype=bool)
-        asked[ending.rows[ending.scores.scored & ending.scores.valid]] = True
+        asked = ending.scores.scored & ending.scores.valid
         if asked.any():
+            lanes = self._whole(ending.rows, asked)
             for name, part in ending.scores.parts.items():
-                self._put(parts, name, ending, asked, part)
+                parts[name], parts[f"_{name}"] = self._whole(ending.rows, part), lanes.copy()
         return parts
 
     def action_masks(self) -> NDArray[np.bool_]:

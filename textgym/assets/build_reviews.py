@@ -10,6 +10,7 @@ import argparse
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -30,7 +31,8 @@ Texts = NDArray[np.int32]
 FOLDER = Path(__file__).parent
 COMPARISONS = 30_000
 SHARES = (0.5, 0.4)  # of demonstrations and of their mutations among the texts compared; the rest is random play
-TEMPERATURE = {"tiny": 0.5, "easy": 0.5, "medium": 0.3, "hard": 0.3}  # of the simulated judge: a slip costs less in long texts
+# Of the simulated judge; in longer texts a slip costs less, so that it has to look closer.
+TEMPERATURE = {"tiny": 0.5, "easy": 0.5, "medium": 0.3, "hard": 0.3}
 PENALTY = {"tiny": 40.0, "easy": 40.0, "medium": 10.0, "hard": 10.0}  # the more words, the fewer judgements on each
 ENUMERABLE = 1_000_000  # texts
 
@@ -100,7 +102,9 @@ def random_texts(task: Task, count: int, rng: np.random.Generator) -> Texts:
 def demonstrations(task: Task, prompt_indices: NDArray[np.int64], rng: np.random.Generator) -> Texts:
     """One demonstration for each prompt index."""
     prompts = task.prompts.prompts
-    return pad(task, [task.encode_completion(task.demonstrate(prompts[index], rng)) for index in prompt_indices.tolist()])
+    return pad(
+        task, [task.encode_completion(task.demonstrate(prompts[index], rng)) for index in prompt_indices.tolist()]
+    )
 
 
 def mutations(task: Task, texts: Texts, rng: np.random.Generator) -> Texts:
@@ -189,7 +193,8 @@ def best_paths(task: Task, tables: Floats) -> tuple[list[int], float]:
         options = np.column_stack([table[:, :words] + value[:words], table[:, end]])
         choices.append(options.argmax(axis=1))
         value = options.max(axis=1)
-    ids, last = [], end + 1
+    ids: list[int] = []
+    last = end + 1
     for choice in reversed(choices):
         last = int(choice[last])
         if last == words:
@@ -218,7 +223,9 @@ def search(task: Task, score: Callable[[Texts], Floats], width: int = 60) -> tup
         kind = kinds[beam[order, place]]
         likely = np.concatenate([order[kind == one][: 10 * width] for one in range(kinds.max() + 1)])
         signature = np.column_stack([np.sort(beam[likely, : place + 1], axis=1), kinds[beam[likely, place]]])
-        likely = likely[np.sort(np.unique(signature, axis=0, return_index=True)[1])]  # one order of the same words will do
+        likely = likely[
+            np.sort(np.unique(signature, axis=0, return_index=True)[1])
+        ]  # one order of the same words will do
         kind = kinds[beam[likely, place]]
         beam = beam[np.concatenate([likely[kind == one][:width] for one in range(kinds.max() + 1)])]
     while True:
@@ -242,7 +249,8 @@ def find_facts(task: Task, reward: PreferenceReward) -> dict[str, Any]:
 
 def splits(task: Task) -> dict[str, NDArray[np.int64]]:
     """Rows of every split."""
-    return {name: task.prompts.rows(name) for name in (("train", "test", "all") if task.prompts.has_splits else ("all",))}
+    names = ("train", "test", "all") if task.prompts.has_splits else ("all",)
+    return {name: task.prompts.rows(name) for name in names}
 
 
 def _by_enumeration(task: Task, scores: dict[str, Any]) -> dict[str, Any]:
@@ -252,7 +260,7 @@ def _by_enumeration(task: Task, scores: dict[str, Any]) -> dict[str, Any]:
     blind: dict[str, Any] = {split: {} for split in splits(task)}
     for kind, score in scores.items():
         table = np.array([score_all(task, score, texts, prompt) for prompt in range(len(task.prompts))])
-        best[kind] = {text: spell(task, texts[row.argmax()]) for text, row in zip(task.prompts.texts, table, strict=True)}
+        best[kind] = by_prompt(task, [texts[row.argmax()] for row in table])
         for split, rows in splits(task).items():
             together = np.add.reduce(table[rows], axis=0) / len(rows)
             facts[split][kind] = {
@@ -272,7 +280,7 @@ def _by_search(task: Task, reward: PreferenceReward) -> dict[str, Any]:
     found = {"reward": [best_paths(task, reward.model.tables([words]))[0] for words in all_words]}
     alike = [(prompt.metadata["sentiment"], prompt.metadata["plural"]) for prompt in task.prompts.prompts]
     first = {kind: alike.index(kind) for kind in dict.fromkeys(alike)}  # gold asks no more of a prompt than this
-    answers = {kind: search(task, lambda texts, row=row: score_all(task, gold, texts, row))[0] for kind, row in first.items()}
+    answers = {kind: search(task, partial(mean_score, task, gold, {row: 1.0}))[0] for kind, row in first.items()}
     found["gold"] = [answers[kind] for kind in alike]
     random = random_texts(task, 20_000, generator(task, "random"))
     facts: dict[str, Any] = {}
@@ -282,22 +290,33 @@ def _by_search(task: Task, reward: PreferenceReward) -> dict[str, Any]:
         shares = {row: kinds.count(kind) / len(kinds) for kind, row in first.items()}
         fixed = {
             "reward": best_paths(task, reward.model.tables([all_words[row] for row in rows.tolist()]))[0],
-            "gold": search(task, lambda texts: sum(s * score_all(task, gold, texts, row) for row, s in shares.items()))[0],
+            "gold": search(task, partial(mean_score, task, gold, shares))[0],
         }
         facts[split], blind[split] = {}, {}
         for kind, score in (("reward", reward), ("gold", gold)):
             facts[split][kind] = {
                 "random": float(np.mean([score_all(task, score, random, row).mean() for row in rows.tolist()])),
                 "blind": float(score(batch_of(task, pad(task, [fixed[kind]] * len(rows)), rows)).mean()),
-                "best": float(score(batch_of(task, pad(task, [found[kind][row] for row in rows.tolist()]), rows)).mean()),
+                "best": float(score(batch_of(task, pad(task, found[kind])[rows], rows)).mean()),
                 "exact": False,
             }
             blind[split][kind] = spell(task, np.array(fixed[kind]))
-    best = {kind: {text: spell(task, np.array(ids)) for text, ids in zip(task.prompts.texts, texts, strict=True)} for kind, texts in found.items()}
+    best = {kind: by_prompt(task, [np.array(ids) for ids in texts]) for kind, texts in found.items()}
     return {"facts": facts, "best": best, "blind": blind}
 
 
-def spell(task: Task, ids: Texts) -> str:
+def mean_score(task: Task, score: Score, shares: dict[int, float], texts: Texts) -> Floats:
+    """Scores of texts, averaged over prompts (row -> share)."""
+    scores = np.array([share * score_all(task, score, texts, row) for row, share in shares.items()])
+    return np.asarray(np.add.reduce(scores, axis=0))
+
+
+def by_prompt(task: Task, texts: Sequence[NDArray[Any]]) -> dict[str, str]:
+    """Prompt -> text."""
+    return {prompt: spell(task, ids) for prompt, ids in zip(task.prompts.texts, texts, strict=True)}
+
+
+def spell(task: Task, ids: NDArray[Any]) -> str:
     """Ids as text."""
     return task.tokenizer.decode(ids.tolist())
 

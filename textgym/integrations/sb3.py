@@ -91,7 +91,12 @@ class NativeVecEnv(VecEnv):
         self._lengths[row] = 0
         info = {name: values[row] for name, values in infos["final_info"].items() if isinstance(values, np.ndarray)}
         kept = {name: value for name, value in info.items() if not name.startswith("_")}
-        return {**kept, "terminal_observation": infos["final_obs"][row], "TimeLimit.truncated": truncated, "episode": episode}
+        return {
+            **kept,
+            "terminal_observation": infos["final_obs"][row],
+            "TimeLimit.truncated": truncated,
+            "episode": episode,
+        }
 
     def close(self) -> None:
         """Closes the environment below."""
@@ -140,7 +145,10 @@ class TokenEmbedding(BaseFeaturesExtractor):
     def __init__(self, observation_space: spaces.Dict, dim: int = 16) -> None:
         tokens = observation_space["tokens"] if isinstance(observation_space, spaces.Dict) else None
         if not isinstance(tokens, spaces.Box):
-            raise ConfigurationError(f"TokenEmbedding reads the 'tokens' of a dict; make the environment with observation='dict', not {observation_space}")
+            raise ConfigurationError(
+                "TokenEmbedding reads the 'tokens' of a dict; make the environment with observation='dict', "
+                f"not {observation_space}"
+            )
         super().__init__(observation_space, tokens.shape[0] * dim)
         self.embedding = torch.nn.Embedding(int(tokens.high.max()) + 1, dim)
 

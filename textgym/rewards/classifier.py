@@ -23,7 +23,6 @@ OUTPUTS = ("probability", "log_odds")
 TEXTS = ("completion", "pair", "chat")
 DTYPES = ("float32", "float16", "bfloat16")
 CACHED_TEXTS = 100_000
-
 Text = tuple[str, ...]  # one segment, or two
 
 
@@ -291,9 +290,9 @@ def _load(settings: ClassifierReward) -> tuple[Any, Any]:
         )
     except (OSError, ValueError, KeyError) as error:
         raise ConfigurationError(
-            f"no classifier could be loaded from {source!r}: expected a folder with config.json, model.safetensors and a "
-            f"tokenizer, or a hub name ({type(error).__name__}: {str(error).splitlines()[0]}). If it has a pickle that "
-            f"you trust:\n{_conversion(source)}"
+            f"no classifier could be loaded from {source!r}: expected a folder with config.json, model.safetensors "
+            f"and a tokenizer, or a hub name ({type(error).__name__}: {str(error).splitlines()[0]}). If it has a "
+            f"pickle that you trust:\n{_conversion(source)}"
         ) from error
     if info["missing_keys"]:  # transformers fills them with random numbers
         names = ", ".join(sorted(info["missing_keys"]))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from textgym.comparisons import Comparison, SparseRows, fit_bradley_terry
 from textgym.episodes import EpisodeBatch
 from textgym.errors import ConfigurationError, RewardError, unknown_name
 from textgym.prompts import PromptTable
+from textgym.scoring import add_in_order
 from textgym.tokenizers import Tokenizer, fingerprint
 
 FORMAT = "textgym n-gram preferences 1"
@@ -81,7 +81,9 @@ class NGramModel:
         size = len(self.vocabulary) + 2
         end, begin = size - 2, size - 1
         if len(prompt_words) * size * size > _MOST_CELLS:
-            raise RewardError(f"{len(prompt_words)} kinds of prompts x {size}**2 pairs of words need more than 1 GiB of tables")
+            raise RewardError(
+                f"{len(prompt_words)} kinds of prompts x {size}**2 pairs of words need more than 1 GiB of tables"
+            )
         tables = np.zeros((len(prompt_words), size, size))
         context, before, word = self.features.T
         rare = (context == ANY) & (before == ANY) & (word == end)
@@ -92,7 +94,7 @@ class NGramModel:
             used = np.isin(context, [ANY, *sorted(words)])
             single, pair = used & (before == ANY) & ~rare, used & (before != ANY)
             table[strange] = self.weights[rare].sum()
-            np.add.at(table, (slice(None), word[single]), self.weights[single])
+            np.add.at(table.T, word[single], self.weights[single, None])  # to whole columns
             np.add.at(table, (before[pair], word[pair]), self.weights[pair])
         ends = [*self.eos_ids, end]
         tables[:, begin] += self.offset
@@ -113,7 +115,10 @@ class NGramModel:
             "range": self.range,
             "description": self.description,
         }
-        tensors = {"features": self.features.astype(np.int16), "weights": self.weights.astype(np.float32)}
+        tensors: dict[str, NDArray[Any]] = {
+            "features": self.features.astype(np.int16),
+            "weights": self.weights.astype(np.float32),
+        }
         Path(path).write_bytes(save(tensors, metadata={"card": json.dumps(card, ensure_ascii=False)}))
 
     @classmethod
@@ -217,7 +222,8 @@ def _select(features: Integers, minimum_count: int, vocab_size: int) -> tuple[In
     known, which, counts = np.unique(cells, return_inverse=True, return_counts=True)
     frequent = counts >= minimum_count
     columns = np.where(frequent, np.cumsum(frequent) - 1, -1)[which]
-    return np.stack(np.unravel_index(known[frequent], shape), axis=1) - [1, 1, 0], columns
+    selected: Integers = np.stack(np.unravel_index(known[frequent], shape), axis=1) - np.array([1, 1, 0])
+    return selected, columns
 
 
 @dataclass(frozen=True)
@@ -291,7 +297,7 @@ class PreferenceReward:
         cells = path[:-1] * size
         cells += path[1:]
         cells += cache["firsts"].take(batch.prompt_indices)
-        scores = _add_rows(weights.take(cells))
+        scores = add_in_order(weights.take(cells))
         np.maximum(scores, cache["low"], out=scores)
         np.minimum(scores, cache["high"], out=scores)
         return scores
@@ -308,7 +314,7 @@ class PreferenceReward:
             row = table[index]
         score += row[-2]
         low, high = cache["low"], cache["high"]
-        return low if score < low else high if score > high else score  # type: ignore[no-any-return]
+        return low if score < low else high if score > high else score
 
     def _prepare(self, prompts: PromptTable, tokenizer: Tokenizer | None) -> None:
         model = self.model
@@ -345,13 +351,6 @@ class PreferenceReward:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PreferenceReward:
         return self
-
-
-def _add_rows(values: Floats) -> Floats:
-    """Adds up axis 0 row after row, whatever the number of columns: NumPy adds one lone column in another order."""
-    if values.shape[1] == 1:
-        return np.add.accumulate(values, axis=0)[-1]
-    return np.add.reduce(values, axis=0)
 
 
 def shipped(name: str = "reviews", level: str | None = None) -> PreferenceReward:

@@ -34,7 +34,9 @@ class Listing:
 
 
 TASKS: Mapping[str, Listing] = {
-    "Reviews": Listing("textgym.tasks.reviews", ("instruction", "sentiment", "grammar"), ("tiny", "easy", "medium", "hard")),
+    "Reviews": Listing(
+        "textgym.tasks.reviews", ("instruction", "sentiment", "grammar"), ("tiny", "easy", "medium", "hard")
+    ),
 }
 
 
@@ -84,5 +86,7 @@ def _load_foreign(name: str) -> Task:
         raise unknown_name("task", name, [*TASKS, *foreign])
     task = foreign[name].load()
     if not isinstance(task, Task):
-        raise TaskError(f"the entry point {name!r} of the group {GROUP!r} is {type(task).__name__}, expected a textgym Task")
+        raise TaskError(
+            f"the entry point {name!r} of the group {GROUP!r} is {type(task).__name__}, expected a textgym Task"
+        )
     return task

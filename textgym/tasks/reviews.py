@@ -34,8 +34,9 @@ hard        200      16  32 + 16           7 * 10**36
 
 The test prompts are new pairings of words that are all known from training, so a table cannot solve them.
 
-**Example** (easy): to ``pan the actors``, gold pays ``were not good`` little, ``were really awful and dull`` nearly
-everything, ``was really awful and dull`` 0.5 less (agreement), and ``were awful and awful`` 0.6 less (repetition).
+**Example** (easy), to ``pan the actors``: ``were not good`` has gold 0.25, ``were really awful and dull`` 0.93 (the best),
+``was really awful and dull`` 0.43 (agreement), ``were really awful and awful`` 0.37 (repetition), ``were really great and
+moving`` -0.93 (the contrary), the empty text -0.6 (silent).
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ from textgym.task import Facts, Returns, Task
 from textgym.tokenizers import WordTokenizer
 
 WISHES = {"praise": 1.0, "pan": -1.0, "recommend": 1.0, "slam": -1.0, "defend": 1.0, "mock": -1.0}
-PLURAL = {"movie": False, "actors": True, "plot": False, "jokes": True, "book": False, "songs": True, "play": False, "dancers": True}
+SUBJECTS = ("movie", "actors", "plot", "jokes", "book", "songs", "play", "dancers")  # plural where they end in s
 AGREEMENT, REPETITION, SILENCE, SUCCESS = 0.5, 0.6, 0.6, 0.85
 
 TINY = {
@@ -75,10 +76,12 @@ EASY = {
     "plural verb": "were",
     "not": "not=-0.7",
     "booster": "really=1.3",
-    "degree": "very=1.25 rather=0.7",
+    "degree": "very=1.3 rather=0.6",
     "adjective": "great=1.2 moving=0.7 funny=0.6 good=0.5 awful=-1.2 dull=-0.7 boring=-0.6 bad=-0.5",
     "and": "and",
 }
+
+
 @dataclass(frozen=True)
 class Level:
     """Settings of one level.
@@ -112,10 +115,12 @@ def _list_words(level: str) -> dict[str, str]:
     return {kind: " ".join(lines) for kind, lines in _read_asset("review_words.json")[level].items()}
 
 
-def _pair(wishes: int, subjects: int, *, held_out: bool) -> tuple[str, ...]:
-    """All pairings of the first wishes and subjects, every third one held out."""
-    pairs = product(enumerate([*WISHES][:wishes]), enumerate([*PLURAL][:subjects]))
-    return tuple(f"{wish} the {what}" for (one, wish), (other, what) in pairs if ((one + other) % 3 == 2) == held_out)
+def _pair(wishes: int, subjects: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Pairings of the first wishes and subjects: prompts for training, and every third one held out."""
+    split: tuple[list[str], list[str]] = ([], [])
+    for (one, wish), (other, what) in product(enumerate([*WISHES][:wishes]), enumerate(SUBJECTS[:subjects])):
+        split[(one + other) % 3 == 2].append(f"{wish} the {what}")
+    return tuple(split[0]), tuple(split[1])
 
 
 LEVELS = {
@@ -131,8 +136,8 @@ LEVELS = {
             scale=1.35,
             slip=0.55,
         ),
-        Level("medium", _list_words("medium"), _pair(4, 6, held_out=False), _pair(4, 6, held_out=True), tokens=8, scale=2.5, slip=0.4),
-        Level("hard", _list_words("hard"), _pair(6, 8, held_out=False), _pair(6, 8, held_out=True), tokens=16, scale=4.0, slip=0.25),
+        Level("medium", _list_words("medium"), *_pair(4, 6), tokens=8, scale=2.5, slip=0.4),
+        Level("hard", _list_words("hard"), *_pair(6, 8), tokens=16, scale=4.0, slip=0.25),
     )
 }
 
@@ -143,7 +148,7 @@ def make_prompts(level: Level) -> list[Prompt]:
     for split, texts in (("train", level.train), ("test", level.test)):
         for text in texts:
             wish, _, subject = text.split()
-            metadata = {"wish": wish, "subject": subject, "sentiment": WISHES[wish], "plural": PLURAL[subject]}
+            metadata = {"wish": wish, "subject": subject, "sentiment": WISHES[wish], "plural": subject.endswith("s")}
             prompts.append(Prompt(text, metadata=metadata, split=split if level.test else None))
     return prompts
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
@@ -85,7 +84,7 @@ class PrefixState(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
         RecordConstructorArgs.__init__(self)
         super().__init__(env)
         self._task = task_of(env)
-        self.observation_space: spaces.Discrete = prefix_space(self._task)
+        self.observation_space = prefix_space(self._task)
 
     def observation(self, observation: NDArray[np.int32]) -> np.int64:
         """A whole number; equal exactly for equal prompts and prefixes."""

@@ -29,6 +29,7 @@ class _TokenView(VectorWrapper[Any, Any, Any, Any, Any]):
     def __init__(self, env: VectorEnv[Any, Any, Any], space: spaces.Space[Any]) -> None:
         super().__init__(env)
         self._task = task_of(env)
+        self._base: Any = env.unwrapped
         self.single_observation_space = space
         self.observation_space = batch_space(space, env.num_envs)
 
@@ -39,19 +40,19 @@ class _TokenView(VectorWrapper[Any, Any, Any, Any, Any]):
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Resets the environment below."""
         tokens, infos = self.env.reset(seed=seed, options=options)
-        return self.view(tokens, self.unwrapped.prompt_indices), infos
+        return self.view(tokens, self._base.prompt_indices), infos
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Steps the environment below."""
         tokens, rewards, terminations, truncations, infos = self.env.step(actions)
         if "final_obs" in infos:
             self._view_final(infos)
-        return self.view(tokens, self.unwrapped.prompt_indices), rewards, terminations, truncations, infos
+        return self.view(tokens, self._base.prompt_indices), rewards, terminations, truncations, infos
 
     def _view_final(self, infos: dict[str, Any]) -> None:
-        ended = self.unwrapped.last_episodes
+        ended = self._base.last_episodes
         last = self.view(np.stack(list(infos["final_obs"][infos["_final_obs"]])), ended.prompt_indices)
-        for row, observation in zip(self.unwrapped.last_rows.tolist(), last, strict=True):
+        for row, observation in zip(self._base.last_rows.tolist(), last, strict=True):
             infos["final_obs"][row] = observation
 
 
