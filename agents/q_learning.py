@@ -21,7 +21,7 @@ from textgym.errors import ConfigurationError
 class QLearningConfig:
     """How to learn a table."""
 
-    learning_rate: float = 0.5  # alpha: how far a value moves towards its target
+    learning_rate: float = 1.0  # alpha: how far a value moves towards its target; lower it for noisy rewards
     discount: float = 1.0  # gamma: texts are short and paid at the end, so later is not worth less
     epsilon_start: float = 1.0  # share of random tokens at first ...
     epsilon_end: float = 0.05  # ... and from then on

@@ -29,7 +29,7 @@ class Uniform:
 
     def learn(self, envs: EnvFactory, total_steps: int, *, lanes: int = 64) -> None:
         """Plays ``total_steps`` tokens, so that there is a curve to compare with; learns nothing."""
-        vector = envs.vector(lanes)
+        vector = envs.vector(lanes, autoreset_mode="SameStep")
         base: Any = vector.unwrapped
         vector.reset(seed=self.seed)
         for _ in range(total_steps // lanes):

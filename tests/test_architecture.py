@@ -27,6 +27,7 @@ prompts
 constraints
 grammars
 comparisons
+ngrams
 task
 scoring
 rewards.*

@@ -89,7 +89,9 @@ def test_started_again_only_what_is_missing_is_run(tmp_path):
 
 def test_a_changed_budget_is_another_run_and_the_report_shows_the_latest_plan(tmp_path):
     compare(small(UNIFORM), tmp_path, processes=0)
-    (result,) = compare(small(UNIFORM), tmp_path, budget=0.5, processes=0)
+    events = []
+    (result,) = compare(small(UNIFORM), tmp_path, budget=0.5, processes=0, on_event=events.append)
+    assert [(event.done, event.total) for event in events if event.kind in ("plan", "finished")] == [(0, 1), (1, 1)]
     assert result.spec.steps == 256
     assert len(read_results(tmp_path)) == 2
     assert [run["steps"] for run in read_plan(tmp_path)["runs"]] == [256]
@@ -136,7 +138,8 @@ from textgym.benchmarks.suites import Entry, Suite
 
 if __name__ == "__main__":
     env = {"level": "tiny"}
-    entries = (Entry(agent="uniform", steps=512, env=env), Entry(agent="uniform", steps=10**9, env=env, label="endless"))
+    endless = Entry(agent="uniform", steps=10**9, env=env, label="endless")
+    entries = (Entry(agent="uniform", steps=512, env=env), endless)
     suite = Suite(name="small", title="small", entries=entries, seeds=(0,), episodes=10)
     try:
         compare(suite, sys.argv[1], processes=2, on_event=lambda event: print(event.kind, flush=True))

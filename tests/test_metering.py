@@ -107,10 +107,14 @@ def test_the_first_step_over_budget_raises_and_takes_nothing(kind):
     env.reset(seed=0)
     legal = int(np.flatnonzero(np.atleast_2d(env.unwrapped.action_masks())[0])[0])
     action = legal if kind == "single" else np.full(4, legal)
-    with pytest.raises(BudgetSpent, match="budget of 10 steps"):
+
+    def spend_it_all():
         while True:
             if env.step(action)[2] is True:
                 env.reset()
+
+    with pytest.raises(BudgetSpent, match="budget of 10 steps"):
+        spend_it_all()
     assert meter.steps == (10 if kind == "single" else 8)
 
 
@@ -137,8 +141,10 @@ def test_autoreset_steps_are_free_per_lane():
     env.step(np.array([going, going, going]))  # lane 0 only resets
     assert meter.steps == 5
     env.reset(seed=1)
-    env.step(np.array([going, going, going]))
-    assert meter.steps == 8
+    env.step(np.array([env.eos_id, env.eos_id, going]))
+    env.reset(options={"reset_mask": np.array([True, False, False])})
+    env.step(np.array([going, going, going]))  # only lane 1 is still to be reset
+    assert meter.steps == 5 + 3 + 2
 
 
 def test_the_wrappers_let_everything_else_through():

@@ -6,6 +6,7 @@ import copy
 import pickle
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 from textgym.comparisons import Comparison
 from textgym.episodes import EpisodeBatch, Prompt
 from textgym.errors import ConfigurationError, RewardError, UnknownNameError
+from textgym.ngrams import ANY, NGramModel, fit_ngrams
 from textgym.prompts import PromptTable
-from textgym.rewards.preference import ANY, NGramModel, PreferenceReward, fit_ngrams, shipped
+from textgym.rewards.preference import PreferenceReward, shipped
 from textgym.tokenizers import WordTokenizer, fingerprint
 
 WORDS = WordTokenizer(["good", "bad", "very", "praise", "pan"])
@@ -47,7 +49,9 @@ MODEL = NGramModel(
 )
 
 
-def batch(prompts: Sequence[int], texts: Sequence[Sequence[int]], width: int = 1, table: PromptTable = PROMPTS) -> EpisodeBatch:
+def batch(
+    prompts: Sequence[int], texts: Sequence[Sequence[int]], width: int = 1, table: PromptTable = PROMPTS
+) -> EpisodeBatch:
     return EpisodeBatch.from_ids(table, WORDS, prompts, texts, max_new_tokens=width)
 
 
@@ -59,8 +63,8 @@ def slow_score(prompt: int, ids: Sequence[int]) -> float:
     total = MODEL.offset
     for context in contexts:
         total += sum(weights.get((context, ANY, word), 0.0) for word in path[1:-1])
-        total += sum(weights.get((context, *pair), 0.0) for pair in zip(path[:-1], path[1:], strict=True))
-    strange = [pair for pair in zip(path[:-1], path[1:], strict=True) if (ANY, *pair) not in weights]
+        total += sum(weights.get((context, *pair), 0.0) for pair in pairwise(path))
+    strange = [pair for pair in pairwise(path) if (ANY, *pair) not in weights]
     return float(np.clip(total + len(strange) * weights[(ANY, ANY, END)], *MODEL.range))
 
 
@@ -96,7 +100,9 @@ def test_shipped_models_score_alike_alone_and_together() -> None:
 
     task = get("Reviews", "hard")
     rng = np.random.default_rng(0)
-    texts = [[*rng.integers(0, 200, length).tolist(), task.tokenizer.eos_ids[0]][:16] for length in rng.integers(0, 17, 50)]
+    texts = [
+        [*rng.integers(0, 200, length).tolist(), task.tokenizer.eos_ids[0]][:16] for length in rng.integers(0, 17, 50)
+    ]
     rows = rng.integers(0, len(task.prompts), 50).tolist()
     together = task.reward(EpisodeBatch.from_ids(task.prompts, task.tokenizer, rows, texts)).tolist()
     for row, ids, score in zip(rows, texts, together, strict=True):
@@ -116,7 +122,7 @@ def test_unknown_prompt_words_say_nothing() -> None:
 
 def test_scores_stay_in_the_declared_range() -> None:
     reward = PreferenceReward.from_model(MODEL)
-    scores = reward(batch([1, 1], [[BAD] * 9, [UNK] * 9]))
+    scores = reward(batch([1, 1], [[VERY] * 9, [UNK] * 9]))
     assert scores.tolist() == [-4.0, -4.0]
     generous = PreferenceReward.from_model(replace(MODEL, offset=100.0))
     assert generous(batch([0], [[GOOD, EOS]])).tolist() == [4.0]
@@ -222,15 +228,26 @@ def test_fit_lets_seldom_pairs_share_one_weight() -> None:
     assert [ANY, ANY, END] in model.features.tolist()
     assert [ANY, VERY, GOOD] not in model.features.tolist()
     table = model.tables([frozenset()])[0]
-    weight = model.weights[model.features.tolist().index([ANY, ANY, END])]
+    weight, very = (model.weights[model.features.tolist().index([ANY, ANY, word])] for word in (END, VERY))
     assert weight < 0
-    assert table[VERY, VERY] == weight  # seen, but seldom
-    assert table[PAN, VERY] == weight  # never seen
+    assert table[VERY, VERY] == weight + very  # seen, but seldom
+    assert table[PAN, PRAISE] == weight  # never seen
 
 
 def test_fit_of_nothing_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="no comparisons"):
         fit_ngrams([], WORDS)
+
+
+@pytest.mark.parametrize("prompts", [[0], [1], [2], [0, 1]])
+def test_best_text_is_the_best_of_all(prompts: list[int]) -> None:
+    words = [frozenset(PROMPTS.ids[prompt].tolist()) for prompt in prompts]
+    ids, value = MODEL.best_text(words, [GOOD, BAD, VERY], 3)
+    texts = [list(text) for length in range(4) for text in product([GOOD, BAD, VERY], repeat=length)]
+    scores = [np.mean([slow_score(prompt, text) for prompt in prompts]) for text in texts]
+    assert value == pytest.approx(max(scores))
+    assert np.mean([slow_score(prompt, ids) for prompt in prompts]) == pytest.approx(value)
+    assert len(ids) == 3 or ids[-1] == EOS
 
 
 def test_rescaling_keeps_the_order_of_texts() -> None:

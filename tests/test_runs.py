@@ -42,6 +42,7 @@ def test_a_run_says_what_it_measured(learned):
     greedy = result.measure("greedy", "all", "reward")
     assert greedy.n == 20
     assert greedy.normalized > 0.9
+    assert result.measure("sampled", "all", "reward").mean < greedy.mean  # it still explores
     facts = result.references["all"]["reward"]
     assert greedy.normalized == pytest.approx((greedy.mean - facts["random"]) / (facts["best"] - facts["random"]))
     assert result.measure("greedy", "test", "reward") is None

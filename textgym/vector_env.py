@@ -91,6 +91,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.eos_id = self.task.tokenizer.eos_ids[0]
         self._all = np.arange(self.num_envs)
+        self._nothing = np.full(self.num_envs, None)
         self._core.seed(self._all, np.random.SeedSequence().generate_state(self.num_envs, np.uint64).astype(np.uint64))
         self._restart: NDArray[np.int64] | None = None
         self._forget()
@@ -201,11 +202,9 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _ending_info(self, ending: Ending, ended: NDArray[np.bool_]) -> Infos:
         batch, scores, rows = ending.episodes, ending.scores, ending.rows
-        codes = np.zeros(self.num_envs, dtype=np.uint8)
-        codes[rows] = batch.stop_codes
         infos: Infos = {
             "num_tokens": self._whole(rows, batch.lengths),
-            "stop_reason": _REASONS[codes],
+            "stop_reason": self._whole(rows, _REASONS[batch.stop_codes]),
             "reward_valid": self._whole(rows, scores.valid),
             "reward_parts": self._parts_info(ending),
         }
@@ -222,12 +221,14 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _whole(self, rows: NDArray[np.int64], values: NDArray[Any]) -> NDArray[Any]:
         """``(N,)`` the values in these rows, 0 (None for objects) in the others."""
-        whole = np.full(self.num_envs, None) if values.dtype == object else np.zeros(self.num_envs, values.dtype)
+        whole = self._nothing.copy() if values.dtype == object else np.zeros(self.num_envs, values.dtype)
         whole[rows] = values
         return whole
 
     def _parts_info(self, ending: Ending) -> Infos:
         parts: Infos = {}
+        if not ending.scores.parts:
+            return parts
         asked = ending.scores.scored & ending.scores.valid
         if asked.any():
             lanes = self._whole(ending.rows, asked)

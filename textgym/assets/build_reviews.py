@@ -21,20 +21,18 @@ from numpy.typing import NDArray
 from textgym.comparisons import BoltzmannAnnotator
 from textgym.episodes import EpisodeBatch, Score
 from textgym.grammars import read_words
-from textgym.rewards.preference import NGramModel, PreferenceReward, fit_ngrams
+from textgym.ngrams import NGramModel, fit_ngrams
+from textgym.rewards.preference import PreferenceReward
 from textgym.task import Task
 from textgym.tasks import get
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.int32]
 
-FOLDER = Path(__file__).parent
 COMPARISONS = 30_000
 SHARES = (0.5, 0.4)  # of demonstrations and of their mutations among the texts compared; the rest is random play
-# Of the simulated judge; in longer texts a slip costs less, so that it has to look closer.
-TEMPERATURE = {"tiny": 0.5, "easy": 0.5, "medium": 0.3, "hard": 0.3}
+TEMPERATURE = {"tiny": 0.5, "easy": 0.5, "medium": 0.3, "hard": 0.3}  # of the judge: a slip in a long text costs less
 PENALTY = {"tiny": 40.0, "easy": 40.0, "medium": 10.0, "hard": 10.0}  # the more words, the fewer judgements on each
-ENUMERABLE = 1_000_000  # texts
 
 
 def generator(task: Task, purpose: str) -> np.random.Generator:
@@ -63,9 +61,6 @@ def pad(task: Task, texts: Sequence[Sequence[int]]) -> Texts:
     for row, ids in enumerate(texts):
         padded[row, : len(ids)] = ids
     return padded
-
-
-# ---------------------------------------------------------------- texts
 
 
 def count_words(task: Task) -> int:
@@ -130,9 +125,6 @@ def mixed_texts(task: Task, prompt_indices: NDArray[np.int64], rng: np.random.Ge
     return texts
 
 
-# ---------------------------------------------------------------- the learned reward
-
-
 def build_model(task: Task) -> NGramModel:
     """Collects comparisons, fits, and puts the scores on their scale."""
     assert task.gold is not None
@@ -143,11 +135,11 @@ def build_model(task: Task) -> NGramModel:
     fitted = fit_ngrams(comparisons, task.tokenizer, penalty=PENALTY[task.level], minimum_count=10)
     typical = np.arange(6_000) % len(task.prompts)
     demos = batch_of(task, demonstrations(task, typical, generator(task, "scale")), typical)
-    raw = score_with(fitted, demos)
+    raw = PreferenceReward.from_model(fitted)(demos)
     model = fitted.rescaled(center=float(raw.mean()), spread=float(raw.std()))
     random = batch_of(task, random_texts(task, len(typical), generator(task, "floor")), typical)
-    highest = max(best_paths(task, model.tables([words]))[1] for words in set(prompt_words(task)))
-    low = float(np.floor(np.percentile(score_with(model, random), 1.0) * 10) / 10)
+    highest = max(best_text(task, model, [words])[1] for words in prompt_words(task))
+    low = float(np.floor(np.percentile(PreferenceReward.from_model(model)(random), 1.0) * 10) / 10)
     model = replace(model, range=(low, float(np.ceil(highest * 10) / 10)))
     return replace(model, description=describe(task, model, demos))
 
@@ -157,7 +149,7 @@ def describe(task: Task, model: NGramModel, demos: EpisodeBatch) -> dict[str, An
     assert task.gold is not None
     prompts = np.arange(6_000) % len(task.prompts)
     fresh = batch_of(task, mixed_texts(task, prompts, generator(task, "check")), prompts)
-    pairs = [(score_with(model, batch), task.gold(batch)) for batch in (fresh, demos)]
+    pairs = [(PreferenceReward.from_model(model)(batch), task.gold(batch)) for batch in (fresh, demos)]
     mixed, typical = (round(float(np.corrcoef(*pair)[0, 1]), 3) for pair in pairs)
     return {
         "task": f"Reviews, level {task.level}",
@@ -169,38 +161,14 @@ def describe(task: Task, model: NGramModel, demos: EpisodeBatch) -> dict[str, An
     }
 
 
-def score_with(model: NGramModel, batch: EpisodeBatch) -> Floats:
-    """Scores without the detour over a file."""
-    reward = PreferenceReward.from_model(model)
-    return reward(batch)
-
-
 def prompt_words(task: Task) -> list[frozenset[int]]:
     """The ids of each prompt."""
     return [frozenset(row) - {task.tokenizer.vocab_size} for row in task.prompts.ids.tolist()]
 
 
-# ---------------------------------------------------------------- what can be earned
-
-
-def best_paths(task: Task, tables: Floats) -> tuple[list[int], float]:
-    """The best text under the mean of some tables of neighbours, by dynamic programming, before clipping."""
-    table = tables.mean(axis=0)
-    words, end = count_words(task), task.tokenizer.vocab_size
-    value = table[:, end].copy()  # of what follows, by the last word; with no token left the text ends
-    choices = []
-    for _ in range(task.budget):
-        options = np.column_stack([table[:, :words] + value[:words], table[:, end]])
-        choices.append(options.argmax(axis=1))
-        value = options.max(axis=1)
-    ids: list[int] = []
-    last = end + 1
-    for choice in reversed(choices):
-        last = int(choice[last])
-        if last == words:
-            return [*ids, task.tokenizer.eos_ids[0]], float(value[end + 1])
-        ids.append(last)
-    return ids, float(value[end + 1])
+def best_text(task: Task, model: NGramModel, prompts: Sequence[frozenset[int]]) -> tuple[list[int], float]:
+    """The best text that may be written to all of these prompts, and its score before clipping."""
+    return model.best_text(prompts, range(count_words(task)), task.budget)
 
 
 def search(task: Task, score: Callable[[Texts], Floats], width: int = 60) -> tuple[list[int], float]:
@@ -241,8 +209,7 @@ def search(task: Task, score: Callable[[Texts], Floats], width: int = 60) -> tup
 
 def find_facts(task: Task, reward: PreferenceReward) -> dict[str, Any]:
     """Random, blind and best returns of every split, and the best texts."""
-    words = count_words(task)
-    if sum(words**length for length in range(task.budget + 1)) <= ENUMERABLE:
+    if sum(count_words(task) ** length for length in range(task.budget + 1)) <= 1_000_000:
         return _by_enumeration(task, {"reward": reward, "gold": task.gold})
     return _by_search(task, reward)
 
@@ -255,12 +222,11 @@ def splits(task: Task) -> dict[str, NDArray[np.int64]]:
 
 def _by_enumeration(task: Task, scores: dict[str, Any]) -> dict[str, Any]:
     texts, chances = enumerate_texts(task)
-    facts: dict[str, Any] = {split: {} for split in splits(task)}
-    best: dict[str, Any] = {}
-    blind: dict[str, Any] = {split: {} for split in splits(task)}
+    facts, blind = ({split: dict[str, Any]() for split in splits(task)} for _ in range(2))
+    best = {}
     for kind, score in scores.items():
         table = np.array([score_all(task, score, texts, prompt) for prompt in range(len(task.prompts))])
-        best[kind] = by_prompt(task, [texts[row.argmax()] for row in table])
+        best[kind] = by_prompt(task, texts[table.argmax(axis=1)].tolist())
         for split, rows in splits(task).items():
             together = np.add.reduce(table[rows], axis=0) / len(rows)
             facts[split][kind] = {
@@ -269,7 +235,7 @@ def _by_enumeration(task: Task, scores: dict[str, Any]) -> dict[str, Any]:
                 "best": float(table[rows].max(axis=1).mean()),
                 "exact": True,
             }
-            blind[split][kind] = spell(task, texts[together.argmax()])
+            blind[split][kind] = task.tokenizer.decode(texts[together.argmax()].tolist())
     return {"facts": facts, "best": best, "blind": blind}
 
 
@@ -277,22 +243,20 @@ def _by_search(task: Task, reward: PreferenceReward) -> dict[str, Any]:
     assert task.gold is not None
     gold = task.gold
     all_words = prompt_words(task)
-    found = {"reward": [best_paths(task, reward.model.tables([words]))[0] for words in all_words]}
+    found = {"reward": [best_text(task, reward.model, [words])[0] for words in all_words]}
     alike = [(prompt.metadata["sentiment"], prompt.metadata["plural"]) for prompt in task.prompts.prompts]
     first = {kind: alike.index(kind) for kind in dict.fromkeys(alike)}  # gold asks no more of a prompt than this
     answers = {kind: search(task, partial(mean_score, task, gold, {row: 1.0}))[0] for kind, row in first.items()}
     found["gold"] = [answers[kind] for kind in alike]
     random = random_texts(task, 20_000, generator(task, "random"))
-    facts: dict[str, Any] = {}
-    blind: dict[str, Any] = {}
+    facts, blind = ({split: dict[str, Any]() for split in splits(task)} for _ in range(2))
     for split, rows in splits(task).items():
         kinds = [alike[row] for row in rows.tolist()]
         shares = {row: kinds.count(kind) / len(kinds) for kind, row in first.items()}
         fixed = {
-            "reward": best_paths(task, reward.model.tables([all_words[row] for row in rows.tolist()]))[0],
+            "reward": best_text(task, reward.model, [all_words[row] for row in rows.tolist()])[0],
             "gold": search(task, partial(mean_score, task, gold, shares))[0],
         }
-        facts[split], blind[split] = {}, {}
         for kind, score in (("reward", reward), ("gold", gold)):
             facts[split][kind] = {
                 "random": float(np.mean([score_all(task, score, random, row).mean() for row in rows.tolist()])),
@@ -300,8 +264,8 @@ def _by_search(task: Task, reward: PreferenceReward) -> dict[str, Any]:
                 "best": float(score(batch_of(task, pad(task, found[kind])[rows], rows)).mean()),
                 "exact": False,
             }
-            blind[split][kind] = spell(task, np.array(fixed[kind]))
-    best = {kind: by_prompt(task, [np.array(ids) for ids in texts]) for kind, texts in found.items()}
+            blind[split][kind] = task.tokenizer.decode(fixed[kind])
+    best = {kind: by_prompt(task, texts) for kind, texts in found.items()}
     return {"facts": facts, "best": best, "blind": blind}
 
 
@@ -311,21 +275,16 @@ def mean_score(task: Task, score: Score, shares: dict[int, float], texts: Texts)
     return np.asarray(np.add.reduce(scores, axis=0))
 
 
-def by_prompt(task: Task, texts: Sequence[NDArray[Any]]) -> dict[str, str]:
+def by_prompt(task: Task, texts: Sequence[Sequence[int]]) -> dict[str, str]:
     """Prompt -> text."""
-    return {prompt: spell(task, ids) for prompt, ids in zip(task.prompts.texts, texts, strict=True)}
-
-
-def spell(task: Task, ids: NDArray[Any]) -> str:
-    """Ids as text."""
-    return task.tokenizer.decode(ids.tolist())
+    return {prompt: task.tokenizer.decode(ids) for prompt, ids in zip(task.prompts.texts, texts, strict=True)}
 
 
 def main() -> None:
     """Builds the levels named on the command line, or all of them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("levels", nargs="*", default=["tiny", "easy", "medium", "hard"])
-    parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--folder", type=Path, default=Path(__file__).parent)
     arguments = parser.parse_args()
     path = arguments.folder / "reviews.json"
     findings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -34,9 +34,18 @@ hard        200      16  32 + 16           7 * 10**36
 
 The test prompts are new pairings of words that are all known from training, so a table cannot solve them.
 
-**Example** (easy), to ``pan the actors``: ``were not good`` has gold 0.25, ``were really awful and dull`` 0.93 (the best),
-``was really awful and dull`` 0.43 (agreement), ``were really awful and awful`` 0.37 (repetition), ``were really great and
-moving`` -0.93 (the contrary), the empty text -0.6 (silent).
+**Example** (easy), to ``pan the actors``:
+
+==================================  =====  ===========================
+text                                 gold
+==================================  =====  ===========================
+``were really awful and dull``       0.93  the best
+``were not good``                    0.25  negation flips, but weakens
+``was really awful and dull``        0.43  agreement
+``were really awful and awful``      0.37  repetition
+``were really great and moving``    -0.93  the contrary of the wish
+(the empty text)                    -0.60  silent
+==================================  =====  ===========================
 """
 
 from __future__ import annotations

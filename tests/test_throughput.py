@@ -1,0 +1,80 @@
+"""The throughput benchmark: that it measures what it says. How fast is for the benchmark to say, not for a test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from textgym.benchmarks import throughput
+
+
+def test_measures_in_turn_and_divides_round_by_round() -> None:
+    calls: list[str] = []
+
+    def fake(name: str, rates: list[float]) -> Any:
+        def run(seconds: float) -> float:
+            calls.append(name)
+            return rates[calls.count(name) - 1]
+
+        return run
+
+    rates = throughput.measure(
+        {"a": fake("a", [9.0, 2.0, 4.0, 12.0]), "b": fake("b", [9.0, 1.0, 4.0, 3.0])}, rounds=3, seconds=0.0
+    )
+    assert calls == ["a", "b"] * 4
+    quotient = throughput.ratio(rates, "a", "b")
+    assert (quotient.median, quotient.low, quotient.high, quotient.rate) == (2.0, 1.0, 4.0, 4.0)
+
+
+def test_actions_are_legal_and_spare_the_end_when_asked() -> None:
+    env: Any = gym.make_vec("TextGen-v0", num_envs=2).unwrapped
+    mask = env.action_masks()[0]
+    drawn = throughput._actions(env, env.single_action_space, (4000,))
+    assert mask[drawn].all()
+    assert env.eos_id in drawn
+    spared = throughput._actions(env, env.single_action_space, (4000,), end=False)
+    assert set(spared.tolist()) == set(np.flatnonzero(mask)) - {env.eos_id}
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda: throughput.single("TextGen-v0"),
+        lambda: throughput.single("CartPole-v1"),
+        lambda: throughput.vector("TextGen-v0", 3, native=True),
+        lambda: throughput.vector("TextGen-v0", 3, native=False),
+        lambda: throughput.vector("TextGen-v0", 3, native=True, end=False, max_new_tokens=32),
+        lambda: throughput.vector("CartPole-v1", 3, native=True),
+        lambda: throughput.growth(16, lanes=3),
+    ],
+)
+def test_every_measurement_runs(run: Any) -> None:
+    assert np.isfinite(run()(0.001))
+
+
+def test_ppo_runs_through_both_adapters() -> None:
+    pytest.importorskip("stable_baselines3")
+    for lanes, native in ((256, True), (8, False)):
+        assert throughput.ppo(lanes, native=native, rollout_only=True)(0.001) > 0
+
+
+def test_no_text_is_decoded_before_an_episode_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Growth: a step in the middle of a text touches no string, whatever the length."""
+    envs: Any = gym.make_vec("TextGen-v0", num_envs=4, max_new_tokens=64).unwrapped
+    envs.reset(seed=0)
+
+    def refuse(*arguments: object) -> str:
+        raise AssertionError("decoded in mid-episode")
+
+    monkeypatch.setattr(type(envs.task.tokenizer), "decode", refuse)
+    actions = throughput._actions(envs, envs.single_action_space, (63, 4), end=False)
+    for step in range(63):
+        _, _, terminations, _, _ = envs.step(actions[step])
+        assert not terminations.any()
+    envs.step(actions[0])
+    assert envs.last_episodes is not None
+    with pytest.raises(AssertionError, match="mid-episode"):
+        envs.last_episodes.completions
