@@ -18,8 +18,9 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Codes = NDArray[np.uint8]
 
+_COLUMNS = (np.int64, np.float64, np.int64, np.uint8)  # of an EpisodeLog
 _POOL = 400  # texts from the start among which some are shown
-_BLOCK = 8  # texts kept at a time for the gold curve: taking rows one by one would cost more than a step
+_BLOCK = 8  # texts kept at a time, at most, for the gold curve: in large batches one by one would be slow
 
 Text = dict[str, Any]
 """``prompt``, ``completion``, ``reward`` and ``gold`` (None where there is none) of one episode."""
@@ -75,11 +76,11 @@ class Meter:
         self._texts = texts
         self._on_progress = on_progress
         span = budget or 1_000_000
-        self._spacing, self._next_sample = max(1.0, span / samples), 0.0
+        self._samples_wanted, self._span = samples, span
+        self._sample_from, self._sample_to = 0, 1
         self._report_every = self._next_report = max(1, span // 100)
         self._last_stretch = span - max(span // 20, 100 * texts)
-        self._log: list[tuple[int, Floats, Integers, Codes]] = []
-        self._single_log: list[tuple[int, float, int, int]] = []
+        self._log: tuple[Any, ...] = tuple(np.zeros(1024, dtype=kind) for kind in _COLUMNS)
         self._samples: list[tuple[int, EpisodeBatch]] = []
         self._first: list[tuple[EpisodeBatch, Floats]] = []
         self._last: deque[tuple[EpisodeBatch, Floats]] = deque()
@@ -102,16 +103,31 @@ class Meter:
 
     def record(self, batch: EpisodeBatch, returns: Floats) -> None:
         """Keeps episodes that have just ended, with their returns ``(K,)``."""
-        self.episodes += len(returns)
-        self._log.append((self.steps, returns, batch.lengths, batch.stop_codes))
-        self._keep(batch, returns)
+        self._write(returns, batch.lengths, batch.stop_codes, len(returns))
+        if self._wants_text():
+            self._keep(batch, returns)
 
     def record_one(self, episode: Callable[[], EpisodeBatch], value: float, length: int, stop_code: int) -> None:
         """Keeps one episode that has just ended; its batch is built only where the text may be shown."""
-        self.episodes += 1
-        self._single_log.append((self.steps, value, length, stop_code))
-        if self._in_first < _POOL or self.steps >= min(self._next_sample, self._last_stretch):
+        self._write(value, length, stop_code, 1)
+        if self._wants_text():
             self._keep(episode(), np.array([value]))
+
+    def _wants_text(self) -> bool:
+        """Whether an episode that just ended may be shown or sampled: most are numbers only."""
+        return self._in_first < _POOL or self.episodes > self._sample_from or self.steps >= self._last_stretch
+
+    def _write(self, returns: Any, lengths: Any, stop_codes: Any, count: int) -> None:
+        """Copies into one growing table: to hold on to the arrays themselves would cost more in fresh memory."""
+        rows = slice(self.episodes, self.episodes + count)
+        self.episodes += count
+        if self.episodes > len(self._log[0]):
+            self._log = tuple(np.concatenate([old, np.zeros(self.episodes, dtype=old.dtype)]) for old in self._log)
+        log_steps, log_returns, log_lengths, log_codes = self._log
+        log_steps[rows] = self.steps
+        log_returns[rows] = returns
+        log_lengths[rows] = lengths
+        log_codes[rows] = stop_codes
 
     def _keep(self, batch: EpisodeBatch, returns: Floats) -> None:
         count = len(returns)
@@ -122,11 +138,24 @@ class Meter:
         self._in_last += count
         while self._in_last - len(self._last[0][1]) >= self._texts:
             self._in_last -= len(self._last.popleft()[1])
-        if self.steps >= self._next_sample:
-            taken = min(_BLOCK, count)
-            # Rows spread over the lanes, not the first ones, which would always be the same lanes.
-            self._samples.append((self.steps, batch.take(np.arange(taken) * count // taken)))
-            self._next_sample = self.steps + taken * self._spacing
+        self._sample(batch, count)
+
+    def _sample(self, batch: EpisodeBatch, count: int) -> None:
+        """Takes blocks of consecutive episodes, evenly over their numbers.
+
+        Only an episode's number decides. To take what ends at chosen steps instead would favour short texts:
+        when lanes run in step, the long ones end together and the short ones alone.
+        """
+        start = self.episodes - count
+        while self._sample_from < self.episodes:
+            rows = np.arange(self._sample_from, min(self._sample_to, self.episodes)) - start
+            self._samples.append((self.steps, batch.take(rows)))
+            self._sample_from += len(rows)
+            if self._sample_from == self._sample_to:
+                block = min(_BLOCK, 1 + count // 16)  # neighbours are alike, so no more than speed asks for
+                expected = self.episodes * self._span / self.steps  # over the whole budget
+                self._sample_from += int(block * max(0.0, expected / self._samples_wanted - 1.0))
+                self._sample_to = self._sample_from + block
 
     @property
     def reward_calls(self) -> int:
@@ -135,19 +164,8 @@ class Meter:
 
     def log(self) -> EpisodeLog:
         """Every finished episode."""
-        counts = [len(returns) for _, returns, _, _ in self._log]
-        steps = np.repeat(np.array([entry[0] for entry in self._log], dtype=np.int64), counts)
-        columns: list[list[Any]] = [[steps], *([entry[column] for entry in self._log] for column in (1, 2, 3))]
-        for column, part in enumerate(columns):
-            part.append(np.array([entry[column] for entry in self._single_log]))
-        steps, returns, lengths, codes = (np.concatenate(part) for part in columns)
-        order = np.argsort(steps, kind="stable")
-        return EpisodeLog(
-            steps[order].astype(np.int64),
-            returns[order].astype(np.float64),
-            lengths[order].astype(np.int64),
-            codes[order].astype(np.uint8),
-        )
+        steps, returns, lengths, codes = (column[: self.episodes].copy() for column in self._log)
+        return EpisodeLog(steps, returns, lengths, codes)
 
     def gold_samples(self) -> tuple[Integers, Floats]:
         """``(M,)`` steps and ``(M,)`` true scores of the thin sample, scored now; empty without gold."""

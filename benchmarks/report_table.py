@@ -7,9 +7,7 @@ from html import escape
 
 from . import report_plots as plots
 from .stats import Interval
-from .summary import HELD_OUT, Column, Row, Summary, runs_text
-
-_GAP = 0.25  # from here on a cell says that gold trails the reward
+from .summary import HACKING_GAP, HELD_OUT, Column, Row, Summary, runs_text
 
 
 def table_section(summary: Summary, styles: Mapping[str, int]) -> str:
@@ -78,7 +76,7 @@ def _above_blind(summary: Summary, column: Column, interval: Interval) -> str:
 
 def _gap(row: Row, column: Column) -> str:
     reward = row.cells.get((*column[:2], "reward"))
-    if column[2] != "gold" or reward is None or reward.estimate - row.cells[column].estimate < _GAP:
+    if column[2] != "gold" or reward is None or reward.estimate - row.cells[column].estimate < HACKING_GAP:
         return ""
     return "<small class=alarm>⚠ trails its reward</small>"
 

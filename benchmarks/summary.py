@@ -23,6 +23,9 @@ COLUMNS = tuple(
 
 Column = tuple[str, str, str]
 
+HACKING_GAP = 0.15
+"""A scaled gold score that is lower than the reward by this much is worth a warning."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:

@@ -12,7 +12,7 @@ from playing import any_action, assert_same, every_env, every_timing, make, play
 from toys import BUDGET, EOS, PLAIN, TOYS, A, D, FastWeighted, Faulty, Recorder, toy
 
 from textgym.env import TextGenerationEnv
-from textgym.errors import ActionError, EpisodeOverError, RewardError
+from textgym.errors import ActionError, ConfigurationError, EpisodeOverError, RewardError, UnknownNameError
 from textgym.rewards import WeightedSum
 
 # ---- spaces, infos, masks -----------------------------------------------------------------------------------------
@@ -223,3 +223,15 @@ def test_a_sum_with_a_fast_path_still_shows_its_parts() -> None:
     env = TextGenerationEnv(toy(reward=FastSum({"only": FastWeighted()})))
     _, reward, _, _, info = play_episode(env, np.random.default_rng(0), seed=0)[-1]
     assert info["reward_parts"] == {"only": reward}
+
+
+@pytest.mark.parametrize("vector", [False, True])
+def test_a_misspelt_reset_option_is_an_error(vector: bool) -> None:
+    env: Any = gym.make_vec("TextGen-v0", num_envs=2) if vector else gym.make("TextGen-v0")
+    with pytest.raises(UnknownNameError, match="Did you mean 'prompt_index'"):
+        env.reset(options={"prompt_idx": 1})
+
+
+def test_negative_seeds_are_refused_in_a_list_too() -> None:
+    with pytest.raises(ConfigurationError, match="at least 0"):
+        gym.make_vec("TextGen-v0", num_envs=2).reset(seed=[3, -1])

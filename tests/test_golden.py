@@ -15,6 +15,11 @@ from playing import ENVS, SUITE_IDS, play_episode
 
 # id and level -> (hash of all ids, flags and stop reasons; sum of the rewards) of 50 episodes
 GOLDEN: dict[str, tuple[str, float]] = {
+    "TextGen-v0": ("653c702f7d23b2d4", -199.5218000),
+    "TextGen/Reviews-v0": ("653c702f7d23b2d4", -199.5218000),
+    "TextGen/Reviews-v0 tiny": ("0a8b64db432ecb0c", -135.6143000),
+    "TextGen/Reviews-v0 medium": ("732672d400ab9309", -325.3988000),
+    "TextGen/Reviews-v0 hard": ("410e2b5dd0ea83ec", -580.8314000),
 }
 
 

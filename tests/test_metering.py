@@ -194,6 +194,20 @@ def test_gold_of_the_sample_is_the_tasks_gold_and_the_sample_is_thin():
     assert np.unique(golds).size > 3
 
 
+def test_the_sample_is_fair_to_long_texts_that_end_together():
+    meter = Meter(60_000, samples=500)
+    env = MeteredFactory.around(TINY, meter).vector(16)
+    env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    going = next(t for t in range(env.single_action_space.n) if t != env.eos_id and env.action_masks()[0][t])
+    for _ in range(60_000 // 16):  # lanes run in step: long texts, but now and then one ends at once
+        env.step(np.where(rng.random(16) < 0.03, env.eos_id, going))
+    log = meter.log()
+    sampled = np.concatenate([batch.lengths for _, batch in meter._samples])
+    assert len(sampled) == pytest.approx(500, rel=0.3)
+    assert sampled.mean() == pytest.approx(log.lengths.mean(), abs=0.15)
+
+
 def test_without_gold_there_is_none():
     reward = PerText(lambda prompt, completion: float(len(completion)), range=(0.0, 99.0))
     meter = Meter(100)

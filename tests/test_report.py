@@ -162,6 +162,7 @@ def test_reward_hacking_is_marked_and_nothing_else_is(tmp_path):
     assert "class=hacked" not in honest
     assert is_hacked(0.9, 0.5)
     assert not is_hacked(0.9, 0.8)
+    assert not is_hacked(0.79, 0.1)
     assert not is_hacked(0.5, 0.0)
     assert not is_hacked(0.9, None)
 

@@ -77,4 +77,4 @@ def test_no_text_is_decoded_before_an_episode_ends(monkeypatch: pytest.MonkeyPat
     envs.step(actions[0])
     assert envs.last_episodes is not None
     with pytest.raises(AssertionError, match="mid-episode"):
-        envs.last_episodes.completions
+        _ = envs.last_episodes.completions

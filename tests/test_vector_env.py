@@ -93,6 +93,19 @@ def test_what_was_returned_stays_as_it_was(mode: AutoresetMode) -> None:
             assert_same((out, masks, prompts, None if episodes is None else episodes.tokens, rows), expected)
 
 
+def arrays_in(value: Any) -> list[Any]:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else []
+    return [value] if isinstance(value, np.ndarray) else [array for part in parts for array in arrays_in(part)]
+
+
+@every_mode
+def test_no_array_is_another_one_in_disguise(mode: AutoresetMode) -> None:
+    envs = make_envs("combined", 3, mode, observation="dict", text_infos=True, gold=True)
+    for out in (envs.reset(seed=0), envs.step([EOS, 7, A])):
+        arrays = [*arrays_in(out), envs.action_masks(), envs._core.tokens, envs._core.over, envs._core._masks]
+        assert not [(n, m) for n, one in enumerate(arrays) for m in range(n) if np.shares_memory(one, arrays[m])]
+
+
 @every_mode
 def test_no_text_is_decoded_unless_somebody_asks(mode: AutoresetMode, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_decode(self: Any, ids: Any) -> str:

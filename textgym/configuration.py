@@ -83,13 +83,13 @@ def configure(
     """
     if unknown:
         _refuse(unknown)
-    problem = tasks.get(task) if isinstance(task, str) else task
-    if not isinstance(problem, Task):
+    if not isinstance(task, str | Task):
         raise ConfigurationError(f"task={task!r}: expected the name of a task or a textgym.task.Task")
-    problem = problem.at(level).override(
+    problem = tasks.get(task, level) if isinstance(task, str) else task.at(level)
+    problem = problem.override(
         prompts=None if prompts is None else load_prompts(prompts),
         tokenizer=tokenizer,
-        reward=None if reward is None else resolve_reward(reward, level=problem.at(level).level),
+        reward=None if reward is None else resolve_reward(reward, level=problem.level),
         max_new_tokens=max_new_tokens,
         max_prompt_tokens=max_prompt_tokens,
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from textgym.configuration import configure
 from textgym.core import Ending, GenerationCore
 from textgym.episodes import GOING, ILLEGAL, LENGTH, STOP_REASONS, EpisodeBatch
-from textgym.errors import ActionError, ConfigurationError, EpisodeOverError
+from textgym.errors import ActionError, ConfigurationError, EpisodeOverError, check_names
 from textgym.keys import episode_key, lane_key, pick
 from textgym.observations import ALL, make_observation
 from textgym.rendering import ansi
@@ -95,7 +95,10 @@ class TextGenerationEnv(gym.Env[Any, Any]):
             seed: Starts a new chain of episodes: the same seed, the same prompts.
             options: ``{"prompt_index": int}`` fixes the prompt.
         """
-        given = options.get("prompt_index") if options else None
+        given = None
+        if options:
+            check_names("reset option", options, ["prompt_index"])
+            given = options.get("prompt_index")
         if given is not None:
             given = int(self._core.check_prompt_index(given)[0])  # before anything changes: it may be refused
         if seed is not None:

@@ -68,6 +68,14 @@ def unknown_name(kind: str, name: object, choices: Iterable[str]) -> UnknownName
     return UnknownNameError(f"unknown {kind} {name!r}.{hint} Known: {', '.join(known) or 'none'}.")
 
 
+def check_names(kind: str, names: Iterable[str], choices: Iterable[str]) -> None:
+    """Raises :func:`unknown_name` for the first name that is not among the choices."""
+    known = list(choices)
+    for name in names:
+        if name not in known:
+            raise unknown_name(kind, name, known)
+
+
 def missing_dependency(package: str, extra: str, purpose: str) -> MissingDependencyError:
     """Builds the error for an optional package that is not installed."""
     return MissingDependencyError(f"{purpose} needs the package {package!r}: pip install 'textgym[{extra}]'")

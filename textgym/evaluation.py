@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium as gym
@@ -63,7 +63,7 @@ def as_factory(env: str | EnvFactory, **kwargs: Any) -> EnvFactory:
         return EnvFactory(env, kwargs)
     if not hasattr(env, "vector") or not hasattr(env, "kwargs"):
         raise ConfigurationError(f"{env!r}: expected an env id such as 'TextGen-v0', or an EnvFactory")
-    return EnvFactory(env.env_id, {**env.kwargs, **kwargs}) if kwargs else env
+    return replace(env, kwargs={**env.kwargs, **kwargs}) if kwargs else env
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from textgym.configuration import configure
 from textgym.core import Ending, GenerationCore
 from textgym.episodes import STOP_REASONS, EpisodeBatch
-from textgym.errors import ConfigurationError, unknown_name
+from textgym.errors import ConfigurationError, check_names, unknown_name
 from textgym.keys import lane_key
 from textgym.observations import make_observation
 from textgym.rendering import ansi
@@ -106,14 +106,15 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
             options: ``prompt_index`` (one int, or one a lane) fixes prompts; ``reset_mask`` (``(N,)`` bool)
                 names the lanes to reset, with at least one of them True.
         """
-        if isinstance(seed, int | np.integer):
-            super().reset(seed=int(seed))
         options = options or {}
+        check_names("reset option", options, ["prompt_index", "reset_mask"])
         mask = self._reset_mask(options.get("reset_mask"))
         rows = np.flatnonzero(mask)
         prompts = options.get("prompt_index")
         if prompts is not None:
             prompts = self._core.check_prompt_index(prompts)[rows]
+        if isinstance(seed, int | np.integer):
+            super().reset(seed=int(seed))
         self._seed(seed, mask)
         self._core.reset(rows, prompts)
         waiting = self._core.over.nonzero()[0] if self.autoreset_mode is AutoresetMode.NEXT_STEP else rows[:0]
@@ -141,6 +142,8 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
             raise ConfigurationError(
                 f"{len(seeds)} seeds for {self.num_envs} lanes; expected one number, or one a lane"
             )
+        if any(lane is not None and lane < 0 for lane in seeds):
+            raise ConfigurationError(f"seed={seed!r}: expected whole numbers of at least 0")
         lanes = [lane for lane in np.flatnonzero(mask).tolist() if seeds[lane] is not None]
         keys = [lane_key(int(seeds[lane] or 0)) for lane in lanes]
         self._core.seed(np.array(lanes, dtype=np.int64), np.array(keys, dtype=np.uint64))
@@ -163,7 +166,11 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         if ending is None:
             self._forget()
             return self._observation.observe(core, slice(None)), rewards, terminations, truncations, self._masks_info()
-        self.last_episodes, self.last_returns, self.last_rows = ending.episodes, ending.scores.values, ending.rows
+        self.last_episodes, self.last_returns, self.last_rows = (
+            ending.episodes,
+            ending.scores.values,
+            ending.rows.copy(),
+        )
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
             infos = self._reset_now(ending, terminations)
         else:
