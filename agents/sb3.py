@@ -81,7 +81,7 @@ class DQNConfig:
     batch_size: int = 128  # transitions of an update
     gamma: float = 1.0  # discount: texts are short and paid at the end
     train_freq: int = 2  # steps of all lanes between updates
-    gradient_steps: int = 4  # updates each time
+    gradient_steps: int = 2  # updates each time
     target_update_interval: int = 1_000  # tokens between copies to the target network
     exploration_fraction: float = 0.5  # share of the training in which epsilon falls from 1 ...
     exploration_final_eps: float = 0.05  # ... to this

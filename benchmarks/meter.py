@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.episodes import ILLEGAL, EpisodeBatch, Score
+from textgym.episodes import ILLEGAL, EpisodeBatch
 from textgym.errors import BudgetSpent
-from textgym.scoring import with_illegal
+from textgym.evaluation import describe
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -59,7 +59,6 @@ class Meter:
         steps: Steps spent.
         episodes: Texts finished.
         scored_prefixes: Unfinished texts that the reward model scored, under ``reward_timing="step"``.
-        gold: The true score of the metered environments, set by them.
     """
 
     def __init__(
@@ -72,7 +71,6 @@ class Meter:
     ) -> None:
         self.budget = budget
         self.steps = self.episodes = self.scored_prefixes = 0
-        self.gold: Score | None = None
         self._texts = texts
         self._on_progress = on_progress
         span = budget or 1_000_000
@@ -169,10 +167,9 @@ class Meter:
 
     def gold_samples(self) -> tuple[Integers, Floats]:
         """``(M,)`` steps and ``(M,)`` true scores of the thin sample, scored now; empty without gold."""
-        if self.gold is None or not self._samples:
-            return np.zeros(0, dtype=np.int64), np.zeros(0)
-        steps = np.repeat([steps for steps, _ in self._samples], [len(batch) for _, batch in self._samples])
-        return steps, np.concatenate([with_illegal(self.gold, batch) for _, batch in self._samples])
+        steps = [np.full(len(batch), steps) for steps, batch in self._samples if batch.has_gold]
+        golds = [batch.gold() for _, batch in self._samples if batch.has_gold]
+        return np.concatenate([np.zeros(0, dtype=np.int64), *steps]), np.concatenate([np.zeros(0), *golds])
 
     def first_texts(self) -> list[Text]:
         """Some of the first texts, evenly from the first few hundred.
@@ -188,17 +185,4 @@ class Meter:
         return self._describe(self._last)[-self._texts :]
 
     def _describe(self, kept: Iterable[tuple[EpisodeBatch, Floats]]) -> list[Text]:
-        return [text for batch, returns in kept for text in describe(batch, returns, self.gold)]
-
-
-def describe(batch: EpisodeBatch, returns: Floats, gold: Score | None) -> list[Text]:
-    """The episodes of a batch as JSON-able dictionaries."""
-    golds = None if gold is None else with_illegal(gold, batch)
-    columns = zip(
-        batch.prompt_texts,
-        batch.completions,
-        returns.tolist(),
-        [None] * len(batch) if golds is None else golds.tolist(),
-        strict=True,
-    )
-    return [dict(zip(("prompt", "completion", "reward", "gold"), row, strict=True)) for row in columns]
+        return [text for batch, returns in kept for text in describe(batch, returns)]

@@ -31,7 +31,6 @@ class MeteredEnv(gym.Wrapper[Any, Any, Any, Any]):
         self._per_step = per_step
         self._return = 0.0
         base: Any = env.unwrapped
-        meter.gold = base.task.gold
         self._last_episodes = lambda: base.last_episodes
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -72,7 +71,6 @@ class MeteredVectorEnv(VectorWrapper[Any, Any, Any, Any, Any]):
         self._next_step = env.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
         self._resting = _NOBODY  # lanes that sit out the next step
         self._writing = env.num_envs
-        meter.gold = base.task.gold
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begins episodes in all lanes, or in those of ``options["reset_mask"]``; resets are free."""

@@ -217,7 +217,6 @@ def test_without_gold_there_is_none():
         ).vector(2),
         30,
     )
-    assert meter.gold is None
     assert len(meter.gold_samples()[1]) == 0
     assert {text["gold"] for text in meter.first_texts()} == {None}
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from toys import COMBINED, EOS, PLAIN, WORDS, A, B, D, Faulty, Gold, Noisy, Recorder, Shortness, Weighted
 
-from textgym.episodes import ILLEGAL, EpisodeBatch
+from textgym.episodes import ILLEGAL, EpisodeBatch, lowest
 from textgym.errors import ConfigurationError, RewardError, UnknownNameError
 from textgym.rewards import WeightedSum
-from textgym.scoring import Scorer, add_in_order, lowest, with_illegal
+from textgym.scoring import Scorer, add_in_order
 
 
 def make_batch(*texts: Sequence[int], illegal: Sequence[int] = ()) -> EpisodeBatch:
@@ -69,8 +69,9 @@ def test_the_reward_is_not_asked_about_illegal_texts(illegal: list[int]) -> None
 
 def test_gold_of_illegal_texts_is_its_lowest_value() -> None:
     batch = make_batch([A], [A, A], [A], illegal=[1])
-    assert with_illegal(Gold(), batch).tolist() == [1.0, -5.0, 1.0]
-    assert with_illegal(Gold(), make_batch([A], illegal=[0])).tolist() == [-5.0]
+    batch._gold = Gold()
+    assert batch.gold().tolist() == [1.0, -5.0, 1.0]
+    assert batch.take([1]).gold().tolist() == [-5.0]
 
 
 def test_parts_are_zero_where_the_reward_was_not_asked() -> None:

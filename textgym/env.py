@@ -18,7 +18,6 @@ from textgym.errors import ActionError, ConfigurationError, EpisodeOverError, ch
 from textgym.keys import episode_key, lane_key, pick
 from textgym.observations import ALL, make_observation
 from textgym.rendering import ansi
-from textgym.scoring import with_illegal
 from textgym.task import Task
 
 _ROW = np.zeros(1, dtype=np.int64)
@@ -198,9 +197,9 @@ class TextGenerationEnv(gym.Env[Any, Any]):
             "reward_valid": bool(scores.valid[0]),
             "reward_parts": {name: float(part[0]) for name, part in scores.parts.items()} if scores.scored[0] else {},
         }
-        if self.config.gold and self.task.gold is not None:
-            info["gold"] = float(with_illegal(self.task.gold, batch)[0])
-        success = batch.success() if self.config.gold else None
+        gold, success = (batch.gold(), batch.success()) if self.config.gold else (None, None)
+        if gold is not None:
+            info["gold"] = float(gold[0])
         if success is not None:
             info["success"] = bool(success[0])
         self._draw()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,12 @@ STOP_REASONS: tuple[str | None, ...] = (None, "length", "stop", "eos", "illegal"
 GOING, LENGTH, STOP, EOS, ILLEGAL = range(5)
 
 Score = Callable[["EpisodeBatch"], NDArray[np.float64]]
+
+
+def lowest(score: Score) -> float:
+    """What an illegal text is worth: the lower end of the declared range where finite, else -1.0."""
+    low = float(getattr(score, "range", (-math.inf, math.inf))[0])
+    return low if math.isfinite(low) else -1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +130,25 @@ class EpisodeBatch:
         return self._gold is not None
 
     def gold(self) -> NDArray[np.float64] | None:
-        """``(B,)`` true scores, computed now; None where the task has none."""
-        return None if self._gold is None else self._gold(self)
+        """``(B,)`` true scores, computed now; None where the task has none.
+
+        Illegal texts get the lowest score (:func:`lowest`) unasked.
+        """
+        if self._gold is None:
+            return None
+        legal = self.stop_codes != ILLEGAL
+        if legal.all():
+            return self._gold(self)
+        scores = np.full(len(self), lowest(self._gold))
+        if legal.any():
+            scores[legal] = self._gold(self.take(legal))
+        return scores
 
     def success(self) -> NDArray[np.bool_] | None:
-        """``(B,)`` whether each text solves its task; None where that is not defined."""
-        return None if self._success is None else np.asarray(self._success(self), dtype=bool)
+        """``(B,)`` whether each text solves its task, illegal ones never; None where that is not defined."""
+        if self._success is None:
+            return None
+        return np.asarray(self._success(self), dtype=bool) & (self.stop_codes != ILLEGAL)
 
     def take(self, rows: Sequence[int] | NDArray[np.int64] | NDArray[np.bool_]) -> EpisodeBatch:
         """The batch of these rows only."""

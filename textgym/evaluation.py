@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 import textgym.registration  # noqa: F401 - ids must be known in worker processes too
 from textgym.episodes import STOP_REASONS, EpisodeBatch
 from textgym.errors import ConfigurationError, PromptError, TaskError
-from textgym.scoring import with_illegal
 from textgym.task import Task
 
 Act = Callable[..., NDArray[np.int64]]
@@ -247,7 +246,7 @@ def evaluate(
         deterministic=deterministic,
         prompt_indices=np.resize(rows, episodes) if episodes >= len(rows) else None,
     )
-    golds = None if task.gold is None else with_illegal(task.gold, batch)
+    golds = batch.gold()
     normalized, why_not = _normalized(task, returns, split, "reward")
     normalized_gold = None if golds is None else _normalized(task, golds, split, "gold")[0]
     return Evaluation(
@@ -256,7 +255,7 @@ def evaluate(
         successes=batch.success(),
         lengths=batch.lengths,
         stop_reasons=dict(Counter(str(STOP_REASONS[code]) for code in batch.stop_codes.tolist())),
-        texts=_texts(batch, returns, golds),
+        texts=describe(batch, returns),
         normalized=normalized,
         normalized_gold=normalized_gold,
         why_not_normalized=why_not,
@@ -274,9 +273,9 @@ def _normalized(
         return None, str(error)
 
 
-def _texts(
-    batch: EpisodeBatch, returns: NDArray[np.float64], golds: NDArray[np.float64] | None
-) -> list[dict[str, Any]]:
+def describe(batch: EpisodeBatch, returns: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Each text as a dict with its prompt, completion, reward and gold (None where there is none)."""
+    golds = batch.gold()
     scores: list[float | None] = [None] * len(batch) if golds is None else golds.tolist()
     rows = zip(batch.prompt_texts, batch.completions, returns.tolist(), scores, strict=True)
     return [{"prompt": p, "completion": c, "reward": reward, "gold": gold} for p, c, reward, gold in rows]
@@ -404,4 +403,4 @@ def evaluate_prompts(
         deterministic=deterministic,
         prompt_indices=indices,
     )
-    return _texts(batch, returns, None if task.gold is None else with_illegal(task.gold, batch))
+    return describe(batch, returns)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.episodes import ILLEGAL, EpisodeBatch, Score
+from textgym.episodes import ILLEGAL, EpisodeBatch, Score, lowest
 from textgym.errors import ConfigurationError, MissingDependencyError, RewardError, unknown_name
 
 ON_ERROR = ("raise", "mark")
@@ -29,15 +29,6 @@ class Scores:
     valid: NDArray[np.bool_]
     scored: NDArray[np.bool_]
     parts: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-
-
-def with_illegal(score: Score, batch: EpisodeBatch) -> NDArray[np.float64]:
-    """A true score of a batch whose illegal texts get the lowest value without asking the score."""
-    legal = batch.stop_codes != ILLEGAL
-    values = np.full(len(batch), lowest(score))
-    if legal.any():
-        values[legal] = score(batch if legal.all() else batch.take(legal))
-    return values
 
 
 def add_in_order(terms: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -63,12 +54,6 @@ def add_in_order(terms: NDArray[np.float64]) -> NDArray[np.float64]:
     if terms.shape[1] == 1 and len(terms):
         return np.add.accumulate(terms, axis=0)[-1]
     return np.add.reduce(np.ascontiguousarray(terms), axis=0)  # row after row in this layout, and faster
-
-
-def lowest(score: Score) -> float:
-    """What an illegal text is worth: the lower end of the declared range where finite, else -1.0."""
-    low = float(getattr(score, "range", (-math.inf, math.inf))[0])
-    return low if math.isfinite(low) else -1.0
 
 
 class Scorer:

@@ -17,7 +17,6 @@ from textgym.errors import ConfigurationError, check_names, unknown_name
 from textgym.keys import lane_key
 from textgym.observations import make_observation
 from textgym.rendering import ansi
-from textgym.scoring import with_illegal
 from textgym.task import Task
 
 _REASONS = np.array(STOP_REASONS, dtype=object)
@@ -215,9 +214,9 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
             "reward_valid": self._whole(rows, scores.valid),
             "reward_parts": self._parts_info(ending),
         }
-        if self.config.gold and self.task.gold is not None:
-            infos["gold"] = self._whole(rows, with_illegal(self.task.gold, batch))
-        success = batch.success() if self.config.gold else None
+        gold, success = (batch.gold(), batch.success()) if self.config.gold else (None, None)
+        if gold is not None:
+            infos["gold"] = self._whole(rows, gold)
         if success is not None:
             infos["success"] = self._whole(rows, success)
         if self.text_infos:
