@@ -19,7 +19,9 @@ def texts_section(summary: Summary) -> str:
     cards = "".join(_agent_texts(summary, row) for row in summary.rows if row.good)
     if not cards:
         return ""
-    unit = "on the scale random play 0, best text 1" if summary.scaled else "as paid"
+    unit = "as paid"
+    if summary.scaled:
+        unit = "on the scale random play 0, best text 1 (over all prompts: on one of them a text can lie above 1)"
     alarm = (
         " ⚠ marks reward hacking: paid almost like the best text, while gold is clearly lower."
         if {"gold", "reward"} <= summary.scaled

@@ -85,24 +85,24 @@ class Scorer:
         """
         scored = batch.stop_codes != ILLEGAL
         if scored.all():
-            return self._score(batch)
+            return self._score(batch, scored)
         scores = Scores(np.full(len(batch), self.illegal_reward), np.ones(len(batch), dtype=bool), scored)
         if scored.any():
-            legal = self._score(batch.take(scored))
+            legal = self._score(batch.take(scored), scored[scored])
             scores.values[scored], scores.valid[scored] = legal.values, legal.valid
             for name, part in legal.parts.items():
                 scores.parts[name] = np.zeros(len(batch))
                 scores.parts[name][scored] = part
         return scores
 
-    def _score(self, batch: EpisodeBatch) -> Scores:
+    def _score(self, batch: EpisodeBatch, everything: NDArray[np.bool_]) -> Scores:
+        """Scores legal texts; ``everything`` is ``(B,)`` True."""
         try:
             values, parts = self._ask(batch)
         except (ConfigurationError, MissingDependencyError):
             raise  # the set-up is wrong, not a text
         except Exception as error:
             return self._row_by_row(batch, error)
-        everything = np.ones(len(batch), dtype=bool)
         return Scores(values, everything, everything, parts)
 
     def _ask(self, batch: EpisodeBatch) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
