@@ -165,7 +165,7 @@ class GenerationCore:
         self._flat[self.cursors] = actions
         self.cursors += 1
         if restart is not None:
-            self.cursors[restart] -= 1
+            self.cursors[restart] = self.begins[restart]
         np.maximum(codes, (self.cursors == self.ends).view(np.uint8), out=codes)  # LENGTH is code 1
         if self.task.stop is not None:
             stopped = self.task.stop(self.tokens[:, self.prompt_width :], self.lengths) & (actions < self.vocab_size)
@@ -219,7 +219,7 @@ class GenerationCore:
     def _pay(self, codes: NDArray[np.uint8], restarted: Rows | None) -> tuple[NDArray[np.float64], Ending | None]:
         """Asks the reward once, for all rows that need it, and closes the rows that ended."""
         rewards = np.zeros(self.size)
-        ended = codes.nonzero()[0]
+        ended = codes.astype(bool).nonzero()[0]  # twice as fast as for small integers
         rows = ended
         if self.per_step:
             rows = np.delete(np.arange(self.size), [] if restarted is None else restarted)

@@ -90,7 +90,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.eos_id = self.task.tokenizer.eos_ids[0]
         self._all = np.arange(self.num_envs)
-        self._nothing = np.full(self.num_envs, None)
+        self._nothing, self._everyone = np.full(self.num_envs, None), np.ones(self.num_envs, dtype=bool)
         self._core.seed(self._all, np.random.SeedSequence().generate_state(self.num_envs, np.uint64).astype(np.uint64))
         self._restart: NDArray[np.int64] | None = None
         self._forget()
@@ -202,7 +202,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
             return {}
         masks = self._core.masks().view(np.int8)
         if lanes is None:
-            return {"action_mask": masks, "_action_mask": np.ones(self.num_envs, dtype=bool)}
+            return {"action_mask": masks, "_action_mask": self._everyone.copy()}
         masks[~lanes] = 0
         return {"action_mask": masks, "_action_mask": lanes.copy()}
 
