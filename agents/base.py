@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.errors import ConfigurationError, unknown_name
-from textgym.evaluation import EnvFactory
+from textgym.errors import ConfigurationError, TextGymError, unknown_name
+from textgym.factory import EnvFactory
 
 C = TypeVar("C")
 
@@ -27,7 +28,11 @@ TRUSTED_PACKAGE = "textgym.agents."
 
 @runtime_checkable
 class TextGenerationAgent(Protocol):
-    """An agent that learns in environments of a factory and acts on batches of observations."""
+    """An agent that learns in environments of a factory and acts on batches of observations.
+
+    An agent that draws random numbers in :meth:`act` may also offer ``seed_sampling(seed)``, which evaluations
+    call first, so that the same seed gives the same texts; one with a distribution over tokens, ``log_probs``.
+    """
 
     def learn(self, envs: EnvFactory, total_steps: int) -> None:
         """Learns from at most ``total_steps`` tokens written in environments that ``envs`` makes.
@@ -86,6 +91,16 @@ def sample_uniform(masks: NDArray[np.bool_], rng: np.random.Generator) -> NDArra
     return order.argmax(axis=1)
 
 
+def count_rollouts(total_steps: int, rollout: int) -> int:
+    """How many whole rollouts a budget has room for; an error if not even one."""
+    if total_steps < rollout:
+        raise ConfigurationError(
+            f"{total_steps} steps are too few: this agent writes {rollout} tokens between two updates; "
+            "give it more steps or fewer lanes"
+        )
+    return total_steps // rollout
+
+
 def make_config(config_class: type[C], values: Mapping[str, Any]) -> C:
     """Builds a config dataclass; an unknown field is an error with a suggestion."""
     known = [field.name for field in fields(config_class)]  # type: ignore[arg-type]
@@ -142,5 +157,12 @@ def load_agent(path: str | Path, *, trust: bool = False) -> TextGenerationAgent:
             f"{str(path)!r} names the class {module}:{name}, which is not part of textgym; loading it would run its "
             "code. If you trust it, pass trust=True (--trust on the command line)"
         )
-    agent: TextGenerationAgent = getattr(importlib.import_module(module), name).load(Path(path))
+    try:
+        agent: TextGenerationAgent = getattr(importlib.import_module(module), name).load(Path(path))
+    except (AttributeError, ModuleNotFoundError, KeyError, OSError, TypeError, ValueError, BadZipFile) as error:
+        if isinstance(error, TextGymError):
+            raise
+        raise ConfigurationError(
+            f"the agent in {str(path)!r} cannot be read: {type(error).__name__}: {error}"
+        ) from error
     return agent

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import textgym
-from textgym.agents.base import make_config, read_card, sample_uniform, tokens_of, write_card
+from textgym.agents.base import count_rollouts, make_config, read_card, sample_uniform, tokens_of, write_card
 from textgym.errors import ConfigurationError
+from textgym.keys import spawn_seed
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class QLearningConfig:
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "discount", "epsilon_start", "epsilon_end", "exploration"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
                 raise ConfigurationError(f"{name}={getattr(self, name)!r}: expected a number from 0 to 1")
         if self.lanes < 1:
             raise ConfigurationError(f"lanes={self.lanes!r}: expected at least 1")
@@ -43,7 +45,8 @@ class QLearning:
     def __init__(self, seed: int = 0, **config: Any) -> None:
         self.seed = seed
         self.config = make_config(QLearningConfig, config)
-        self.rng = np.random.default_rng(seed)
+        self.rng = np.random.default_rng(seed)  # for exploring
+        self.act_rng = np.random.default_rng(seed)  # for act, so that an evaluation does not disturb the learning
         self.rows: dict[bytes, int] = {}  # token ids of prompt and prefix -> row of the table
         self.q = np.zeros((0, 0))  # Q values, (rows, V)
         self.visits = np.zeros(0, dtype=np.int64)
@@ -52,11 +55,11 @@ class QLearning:
         """Q-learning with epsilon-greedy exploration."""
         c = self.config
         env = envs.vector(c.lanes, autoreset_mode="SameStep")
-        observations, _ = env.reset(seed=self.seed)
+        observations, _ = env.reset(seed=spawn_seed(self.seed, "q_learning"))
         masks = env.unwrapped.action_masks()
         states = self._states(observations, masks.shape[1])
-        for step in range(0, total_steps - c.lanes + 1, c.lanes):
-            progress = min(1.0, step / (c.exploration * total_steps + 1))
+        for update in range(count_rollouts(total_steps, c.lanes)):
+            progress = min(1.0, update * c.lanes / (c.exploration * total_steps + 1))
             epsilon = c.epsilon_start + progress * (c.epsilon_end - c.epsilon_start)
             actions = self._greedy(states, masks)
             explore = self.rng.random(c.lanes) < epsilon
@@ -67,11 +70,12 @@ class QLearning:
             next_states = self._states(observations, masks.shape[1])
 
             # The textbook update: Q(s, a) <- Q(s, a) + alpha * (r + gamma * max Q(s', .) - Q(s, a)).
-            # (After the end, s' is the next text's first state: nothing follows there, hence ~terminated.)
+            # (After the end, s' is the next text's first state: nothing follows there, hence ~terminated. Of lanes
+            # in the same state with the same action the last one counts: they agree unless the reward is noisy.)
             best_next = np.where(masks, self.q[next_states], -np.inf).max(axis=1)
             target = rewards + c.discount * best_next * ~terminated
             self.q[states, actions] += c.learning_rate * (target - self.q[states, actions])
-            self.visits[states] += 1
+            np.add.at(self.visits, states, 1)  # not +=, which counts a state once however many lanes are in it
             states = next_states
 
     def act(
@@ -84,14 +88,30 @@ class QLearning:
     ) -> NDArray[np.int64]:
         """The best known token; a random one where the prefix is new, and sometimes if not deterministic."""
         tokens = tokens_of(observations)
+        self._check(tokens, action_masks)
         states = np.array([self.rows.get(row.tobytes(), -1) for row in tokens])
         masks = np.ones((len(tokens), self.q.shape[1]), dtype=bool) if action_masks is None else action_masks
-        actions = sample_uniform(masks, self.rng)
+        actions = sample_uniform(masks, self.act_rng)
         chosen = states >= 0
         if not deterministic:
-            chosen &= self.rng.random(len(tokens)) >= self.config.epsilon_end
+            chosen &= self.act_rng.random(len(tokens)) >= self.config.epsilon_end
         actions[chosen] = self._greedy(states[chosen], masks[chosen])
         return actions
+
+    def _check(self, tokens: NDArray[np.int32], masks: NDArray[np.bool_] | None) -> None:
+        if not self.rows:
+            raise ConfigurationError("this QLearning has not learned anything yet; call learn() or load()")
+        known = len(next(iter(self.rows))) // 4, self.q.shape[1]
+        seen = tokens.shape[1], known[1] if masks is None else masks.shape[1]
+        if known != seen:
+            raise ConfigurationError(
+                f"this agent learned with {known[0]} positions and {known[1]} ids, the environment has {seen[0]} "
+                f"and {seen[1]}"
+            )
+
+    def seed_sampling(self, seed: int) -> None:
+        """Starts the random numbers of :meth:`act` anew."""
+        self.act_rng = np.random.default_rng(seed)
 
     def _greedy(self, states: NDArray[np.int64], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
         return np.where(masks, self.q[states], -np.inf).argmax(axis=1)

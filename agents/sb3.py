@@ -12,9 +12,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.agents.base import make_config, read_card, tokens_of, write_card
+from textgym.agents.base import count_rollouts, make_config, read_card, sample_uniform, tokens_of, write_card
 from textgym.errors import BudgetSpent, ConfigurationError, missing_dependency
-from textgym.evaluation import EnvFactory
+from textgym.factory import EnvFactory
+from textgym.keys import spawn_seed
 from textgym.observations import one_hot
 from textgym.wrappers.vector import OneHotTokens
 
@@ -109,21 +110,19 @@ class _SB3Agent:
         self.seed = seed
         self.config = make_config(self.config_class, config)
         self.vocab_size = 0
+        self._rng = np.random.default_rng(seed)  # for act; SB3 would sample from torch's global generator
         self.policy: Any = None
 
     def learn(self, envs: EnvFactory, total_steps: int) -> None:
         """Trains for ``total_steps`` tokens, rounded down to whole rollouts; goes on from earlier training."""
-        env = NativeVecEnv(
-            OneHotTokens(envs.vector(self.config.lanes, autoreset_mode="SameStep", observation="tokens"))
-        )
+        if envs.kwargs.get("observation", "tokens") not in ("tokens", "dict"):
+            raise ConfigurationError(f"observation={envs.kwargs['observation']!r}: this agent reads 'tokens' or 'dict'")
+        vector = envs.vector(self.config.lanes, autoreset_mode="SameStep", observation="tokens")
+        env = NativeVecEnv(OneHotTokens(vector))
         self.vocab_size = int(env.action_space.n)  # type: ignore[attr-defined]
         rollout = self.config.lanes * getattr(self.config, "n_steps", getattr(self.config, "train_freq", 1))
-        steps = total_steps // rollout * rollout
-        if not steps:
-            raise ConfigurationError(
-                f"total_steps={total_steps}: one rollout of {type(self).__name__} is {rollout} tokens"
-            )
-        model = self.algorithm("MlpPolicy", env, seed=self.seed, device="cpu", **self._options())
+        steps = count_rollouts(total_steps, rollout) * rollout
+        model = self.algorithm("MlpPolicy", env, seed=spawn_seed(self.seed, "sb3"), device="cpu", **self._options())
         if self.policy is not None:
             model.policy.load_state_dict(self.policy.state_dict())
         self.policy = model.policy
@@ -152,9 +151,21 @@ class _SB3Agent:
         deterministic: bool = True,
         episode_starts: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.int64]:
-        """The policy's choice; only MaskablePPO looks at the masks."""
-        actions, _ = self._policy().predict(self._features(observations), deterministic=deterministic)
-        return np.asarray(actions, dtype=np.int64)
+        """The network's best token, or with ``deterministic=False`` one from the agent's own policy.
+
+        That policy is the softmax of policy gradients; a DQN writes a random legal token now and then, as in training.
+        """
+        if deterministic:
+            actions, _ = self._policy().predict(self._features(observations), deterministic=True)
+            return np.asarray(actions, dtype=np.int64)
+        return self._sample(observations, action_masks)
+
+    def _sample(self, observations: Any, action_masks: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+        raise NotImplementedError
+
+    def seed_sampling(self, seed: int) -> None:
+        """Starts the random numbers of :meth:`act` anew."""
+        self._rng = np.random.default_rng(seed)
 
     def _policy(self) -> Any:
         if self.policy is None:
@@ -162,7 +173,14 @@ class _SB3Agent:
         return self.policy
 
     def _features(self, observations: Any) -> NDArray[np.float32]:
-        return one_hot(tokens_of(observations), self.vocab_size)
+        tokens = tokens_of(observations)
+        width = self._policy().observation_space.shape[0] // (self.vocab_size + 1)
+        if tokens.shape[1] != width or tokens.max() > self.vocab_size:
+            raise ConfigurationError(
+                f"this agent learned with {width} positions and {self.vocab_size} ids, "
+                f"the environment has {tokens.shape[1]} positions and ids up to {tokens.max()}"
+            )
+        return one_hot(tokens, self.vocab_size)
 
     def save(self, path: Path) -> None:
         """Writes the card and the policy's weights as safetensors."""
@@ -215,7 +233,11 @@ class _OnPolicyAgent(_SB3Agent):
         del options["ent_coef_end"]
         return options
 
-    def log_probs(self, observations: Any, action_masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def _sample(self, observations: Any, action_masks: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+        log_probs = self.log_probs(observations, action_masks)
+        return (log_probs + self._rng.gumbel(size=log_probs.shape)).argmax(axis=1)  # the Gumbel-max trick
+
+    def log_probs(self, observations: Any, action_masks: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
         """``(B, V)`` log-probabilities of the policy, which knows no masks."""
         with torch.no_grad():
             features, _ = self._policy().obs_to_tensor(self._features(observations))
@@ -228,6 +250,13 @@ class DQNAgent(_SB3Agent):
 
     algorithm = DQN
     config_class = DQNConfig
+
+    def _sample(self, observations: Any, action_masks: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+        actions = self.act(observations)
+        masks = np.ones((len(actions), self.vocab_size), dtype=bool) if action_masks is None else action_masks
+        explore = self._rng.random(len(actions)) < self.config.exploration_final_eps
+        actions[explore] = sample_uniform(masks, self._rng)[explore]
+        return actions
 
 
 class PPOAgent(_OnPolicyAgent):
@@ -259,11 +288,12 @@ class MaskablePPOAgent(_OnPolicyAgent):
         episode_starts: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.int64]:
         """The policy's choice among the legal tokens."""
-        features = self._features(observations)
-        actions, _ = self._policy().predict(features, action_masks=action_masks, deterministic=deterministic)
+        if not deterministic:
+            return self._sample(observations, action_masks)
+        actions, _ = self._policy().predict(self._features(observations), action_masks=action_masks, deterministic=True)
         return np.asarray(actions, dtype=np.int64)
 
-    def log_probs(self, observations: Any, action_masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def log_probs(self, observations: Any, action_masks: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
         """``(B, V)`` log-probabilities of the masked policy."""
         with torch.no_grad():
             features, _ = self._policy().obs_to_tensor(self._features(observations))

@@ -9,9 +9,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.agents.base import make_config, read_card, sample_uniform, write_card
+from textgym.agents.base import count_rollouts, make_config, read_card, sample_uniform, write_card
 from textgym.errors import ConfigurationError
-from textgym.evaluation import EnvFactory
+from textgym.factory import EnvFactory
+from textgym.keys import spawn_seed
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,11 @@ class Uniform:
 
     def learn(self, envs: EnvFactory, total_steps: int, *, lanes: int = 64) -> None:
         """Plays ``total_steps`` tokens, so that there is a curve to compare with; learns nothing."""
+        rounds = count_rollouts(total_steps, lanes)
         vector = envs.vector(lanes, autoreset_mode="SameStep")
         base: Any = vector.unwrapped
-        vector.reset(seed=self.seed)
-        for _ in range(total_steps // lanes):
+        vector.reset(seed=spawn_seed(self.seed, "uniform"))
+        for _ in range(rounds):
             vector.step(sample_uniform(base.action_masks(), self._rng))
 
     def act(
@@ -47,6 +49,10 @@ class Uniform:
         if action_masks is None:
             raise ConfigurationError("the uniform agent needs action_masks to know how many tokens there are")
         return sample_uniform(action_masks, self._rng)
+
+    def seed_sampling(self, seed: int) -> None:
+        """Starts the random numbers of :meth:`act` anew."""
+        self._rng = np.random.default_rng(seed)
 
     def log_probs(self, observations: Any, action_masks: NDArray[np.bool_]) -> NDArray[np.float64]:
         """``(B, V)`` log-probabilities; minus infinity for illegal tokens."""

@@ -58,7 +58,8 @@ class Meter:
     Attributes:
         steps: Steps spent.
         episodes: Texts finished.
-        scored_prefixes: Unfinished texts that the reward model scored, under ``reward_timing="step"``.
+        scored_apart: Texts that the reward model scored besides: prefixes under ``reward_timing="step"``, and
+            what ``textgym.score`` was asked.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Meter:
         on_progress: Callable[[int], None] | None = None,
     ) -> None:
         self.budget = budget
-        self.steps = self.episodes = self.scored_prefixes = 0
+        self.steps = self.episodes = self.scored_apart = 0
         self._texts = texts
         self._on_progress = on_progress
         span = budget or 1_000_000
@@ -158,7 +159,7 @@ class Meter:
     @property
     def reward_calls(self) -> int:
         """How many texts the reward model was asked about; it is never asked about illegal ones."""
-        return int(np.count_nonzero(self.log().stop_codes != ILLEGAL)) + self.scored_prefixes
+        return int(np.count_nonzero(self.log().stop_codes != ILLEGAL)) + self.scored_apart
 
     def log(self) -> EpisodeLog:
         """Every finished episode."""

@@ -14,7 +14,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from textgym.episodes import STOP_REASONS
-from textgym.evaluation import EnvFactory
+from textgym.factory import EnvFactory
 
 from .meter import Integers, Meter
 
@@ -51,7 +51,7 @@ class MeteredEnv(gym.Wrapper[Any, Any, Any, Any]):
             info = result[4]
             self._meter.record_one(self._last_episodes, self._return, info["num_tokens"], _CODES[info["stop_reason"]])
         elif self._per_step:
-            self._meter.scored_prefixes += 1
+            self._meter.scored_apart += 1
         return result
 
 
@@ -90,7 +90,7 @@ class MeteredVectorEnv(VectorWrapper[Any, Any, Any, Any, Any]):
         result = self.env.step(actions)
         base = self._base
         if self._per_step:
-            self._meter.scored_prefixes += self._writing - base.last_rows.size
+            self._meter.scored_apart += self._writing - base.last_rows.size
         if base.last_episodes is not None:
             self._meter.record(base.last_episodes, base.last_returns)
         if self._next_step:

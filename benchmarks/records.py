@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from textgym.evaluation import EnvFactory
+from textgym.factory import EnvFactory
 
 from .meter import Text
 

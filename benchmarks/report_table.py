@@ -7,14 +7,14 @@ from html import escape
 
 from . import report_plots as plots
 from .stats import Interval
-from .summary import HACKING_GAP, HELD_OUT, Column, Row, Summary, runs_text
+from .summary import HACKING_GAP, Column, Row, Summary, runs_text
 
 
 def table_section(summary: Summary, styles: Mapping[str, int]) -> str:
     """The table with its reference lines and notes; ``styles`` numbers the agents."""
     if not summary.columns:
         return "<p>No run has finished with a score yet.</p>"
-    columns = [column for column in summary.columns if column[:2] != ("sampled", HELD_OUT)]
+    columns = summary.columns
     body = "".join(_table_row(summary, row, columns, styles[row.label]) for row in summary.rows)
     return (
         f"<div class=scroll><table class=headline><thead>{_table_head(columns)}</thead><tbody>{body}"

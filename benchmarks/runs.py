@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 
 from textgym.agents.base import write_atomically
 from textgym.agents.registry import make_agent
 from textgym.errors import BudgetSpent, RewardError, TaskError
-from textgym.evaluation import EnvFactory, Evaluation, evaluate
+from textgym.evaluation import Evaluation, evaluate
+from textgym.factory import EnvFactory
+from textgym.keys import spawn_seed
 from textgym.task import Task
 
 from .meter import Meter, Text
@@ -177,14 +178,3 @@ def learning_curve(meter: Meter, steps: int, *, points: int = CURVE_POINTS) -> l
             }
         )
     return curve
-
-
-def spawn_seed(base: int, *names: str) -> int:
-    """A seed below 2**32 for one purpose, unrelated to the seeds of other purposes and other bases.
-
-    Example:
-        >>> spawn_seed(0, "agent") != spawn_seed(1, "agent") != spawn_seed(0, "evaluation")
-        True
-    """
-    sequence = np.random.SeedSequence(base, spawn_key=tuple(crc32(name.encode()) for name in names))
-    return int(sequence.generate_state(1)[0])

@@ -208,13 +208,13 @@ def lines_of(results: Sequence[RunResult]) -> dict[tuple[str, str], Lines]:
 def table_lines(out: Path | str) -> list[str]:
     """The table as plain text, for a terminal."""
     summary = summarize(out)
-    shown = [column for column in summary.columns if column[0] == "greedy" or column[1:] == (TRAINING, "gold")]
+    shown = [column for column in summary.columns if "greedy" in column or TRAINING in column]
     head = ["agent", *(_heading(column) for column in shown), "steps", "time", "runs"]
     body = [_text_row(row, shown) for row in summary.rows]
     widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
     lines = [_join(head, widths), _join(["-" * width for width in widths], widths)]
     lines += [_join(row, widths) for row in body]
-    return [*lines, "", *_notes(summary)]
+    return [*lines, "", *_failures(summary), *_notes(summary)]
 
 
 def _heading(column: Column) -> str:
@@ -245,6 +245,11 @@ def runs_text(row: Row) -> str:
 def _join(cells: Sequence[str], widths: Sequence[int]) -> str:
     first, *others = (f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
     return "  ".join([first, *others]).rstrip()
+
+
+def _failures(summary: Summary) -> list[str]:
+    failed = [run for row in summary.rows for run in row.failed]
+    return [f"failed: {run.spec.label}, seed {run.spec.seed}: {' '.join(run.error.split())}" for run in failed]
 
 
 def _notes(summary: Summary) -> list[str]:

@@ -21,6 +21,7 @@ FOLDERS = {"textgym": ROOT / "textgym", "textgym.agents": ROOT / "agents", "text
 LAYERS = """
 errors
 keys
+huggingface
 tokenizers
 episodes
 prompts
@@ -43,7 +44,9 @@ vector_env
 wrappers.*
 wrappers
 registration
+factory
 evaluation
+writing
 textgym
 integrations.*
 integrations
@@ -69,6 +72,7 @@ benchmarks.report_texts
 benchmarks.*
 benchmarks
 assets.*
+progress
 cli
 """.split()
 

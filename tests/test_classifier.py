@@ -231,6 +231,28 @@ def test_a_pickle_is_refused_and_the_two_lines_convert_it(models: Path, tmp_path
     np.testing.assert_allclose(ClassifierReward(folder)(batch_of("the film was great")), expected, atol=1e-6)
 
 
+def test_a_folder_without_any_weights_gets_no_advice_on_pickles(tmp_path: Path) -> None:
+    folder = tiny_models.save_bert(tmp_path / "empty", ("score",))
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ConfigurationError, match=r"expected model\.safetensors beside config\.json") as caught:
+        ClassifierReward(folder)
+    assert "pickle" not in str(caught.value)
+
+
+def test_a_damaged_file_is_named_without_advice_on_pickles(tmp_path: Path) -> None:
+    folder = tiny_models.save_bert(tmp_path / "damaged", ("score",))
+    (folder / "model.safetensors").write_bytes(b"no safetensors at all")
+    with pytest.raises(ConfigurationError, match="no classifier could be loaded from .*Safetensor") as caught:
+        ClassifierReward(folder)(batch_of("dull"))
+    assert "pickle" not in str(caught.value)
+
+
+@pytest.mark.parametrize("device", ["warp", "cuda:99"])
+def test_a_device_that_is_not_there_is_a_mistake_of_the_set_up(models: Path, device: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"device='{device}' cannot be used here"):
+        ClassifierReward(models / "reward", device=device)(batch_of("dull"))
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

@@ -15,6 +15,8 @@ from textgym.env import TextGenerationEnv
 from textgym.errors import ActionError, ConfigurationError, EpisodeOverError, RewardError, UnknownNameError
 from textgym.rewards import WeightedSum
 
+pytestmark = pytest.mark.filterwarnings("ignore:the reward .* failed on prompt")  # the first marked failure warns
+
 # ---- spaces, infos, masks -----------------------------------------------------------------------------------------
 
 

@@ -29,6 +29,8 @@ from textgym.env import TextGenerationEnv
 from textgym.episodes import EpisodeBatch
 from textgym.errors import PromptError
 
+pytestmark = pytest.mark.filterwarnings("ignore:the reward .* failed on prompt")  # the first marked failure warns
+
 # ---- state --------------------------------------------------------------------------------------------------------
 
 

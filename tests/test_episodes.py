@@ -103,7 +103,7 @@ def test_stop_codes_index_the_reasons() -> None:
     assert named == [None, "eos", "stop", "length", "illegal"]
     assert len(STOP_REASONS) == 5
     made = batch([[0]])
-    made.stop_codes[:] = GOING
+    made.stop_codes = np.full(len(made), GOING, dtype=np.uint8)
     assert made.stop_reasons == [None]
 
 

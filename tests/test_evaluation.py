@@ -33,8 +33,12 @@ from toys import (
 import textgym
 from textgym.env import TextGenerationEnv
 from textgym.errors import ActionError, ConfigurationError, PromptError, RewardError, TaskError, UnknownNameError
-from textgym.evaluation import EnvFactory, as_factory, evaluate, generate, normalized_score, play, score
+from textgym.evaluation import evaluate, normalized_score, play
+from textgym.factory import EnvFactory, as_factory
 from textgym.task import Task
+from textgym.writing import generate, score
+
+pytestmark = pytest.mark.filterwarnings("ignore:the reward .* failed on prompt")  # the first marked failure warns
 
 ID = "TextGen-v0"
 
@@ -249,9 +253,9 @@ def test_texts_of_the_suite_score_what_they_earned(level: str) -> None:
 
 
 def test_a_text_stands_for_its_tokens_and_the_end_where_there_is_room() -> None:
-    prompts = ["praise the movie"] * 3
-    texts = ["a b", "a b a b a", "a b a b a b a"]
-    ids = [[A, B, EOS], [A, B, A, B, A], [A, B, A, B, A]]
+    prompts = ["praise the movie"] * 2
+    texts = ["a b", "a b a b a"]
+    ids = [[A, B, EOS], [A, B, A, B, A]]
     assert score(factory(), prompts, texts).tolist() == score(factory(), prompts, ids).tolist()
 
 
@@ -277,6 +281,11 @@ def test_the_reward_is_asked_once_and_about_these_texts_only() -> None:
         (["prais"], ["a"], PromptError, "Did you mean 'praise'"),
         (["praise", "praise"], ["a", [A, B]], PromptError, "completion 1 .* does not end"),
         (["praise"], [[]], PromptError, "does not end"),
+        (["praise"], ["a b a b a b"], PromptError, "6 tokens; the budget is 5"),
+        (["praise"], ["a zebra"], PromptError, "outside the vocabulary"),
+        (["praise"], [[A, EOS, A]], PromptError, "goes on after its end"),
+        (["praise"], [[A] * 6], PromptError, "goes on after its end"),
+        ("praise", ["a"], ConfigurationError, "a single string"),
         (["praise"], [[A, 99]], ActionError, "99"),
         (["praise"], [[1.0, EOS]], ActionError, "whole numbers"),
         (["praise"], [["a", "b"]], ActionError, "whole numbers"),

@@ -41,7 +41,6 @@ def test_lists_of_strings_dicts_and_prompts() -> None:
     assert load_prompts(rows) == [Prompt("a", ("x",), {"n": 1}, "train"), Prompt("b", ("y", "z"), {}, "test")]
     ready = [Prompt("a"), Prompt("b")]
     assert load_prompts(tuple(ready)) == ready
-    assert load_prompts([]) == []
 
 
 def test_text_is_never_stripped() -> None:
@@ -62,6 +61,12 @@ def test_an_empty_cell_is_no_reference_but_a_listed_one_is() -> None:
     ("source", "message"),
     [
         (3, "expected a list, a path or a dict"),
+        ([], "no prompts: expected at least one"),
+        ([{"id": "1", "Text": "a"}], "'prompt': COLUMN}. Did you mean 'Text'"),
+        (
+            [{"prompt": "a", "split": "train"}, {"prompt": "b", "split": 3}],
+            "item 1: split 3; expected 'train' or 'test'",
+        ),
         ([3], "item 0: expected a text or an object"),
         (["a", None], "item 1: expected a text or an object"),
         ([{"prompt": 3}], "item 0: expected a text in the column 'prompt'"),
@@ -98,6 +103,8 @@ def test_no_hint_where_no_column_was_asked_for() -> None:
         ("p.jsonl", '\ufeff"a b"\n"c, \\"d\\""\n'),
         ("p.txt", '\ufeffa b\n\nc, "d"'),
         ("p.txt", 'a b\r\nc, "d"\r\n'),
+        ("P.CSV", ' prompt , n\na b,1\n"c, ""d""",2\n'),
+        ("P.Txt", 'a b\nc, "d"'),
     ],
 )
 def test_files(tmp_path: Path, name: str, content: str) -> None:
@@ -130,9 +137,13 @@ def test_every_script_survives_the_file(tmp_path: Path) -> None:
         ("p.csv", "prompt,n\na,1\nb\n", "p.csv, line 3: expected 2 columns"),
         ("p.csv", "prompt,n\na,1\nb,2,3\n", "p.csv, line 3: expected 2 columns"),
         ("p.csv", 'prompt\na\n"b\n', "p.csv, line 3: not valid CSV"),
-        ("p.csv", "prompt,split\na,train\nb,\n", "prompt 1: split None; expected 'train' or 'test'"),
-        ("p.csv", "prompt,split\na,dev\n", "prompt 0: split 'dev'"),
-        ("p.csv", b"prompt\n\xff\xfe\n", "p.csv' is not UTF-8"),
+        ("p.csv", "prompt,split\na,train\nb,\n", "p.csv, line 3: split ''; expected 'train' or 'test'"),
+        ("p.csv", "prompt,split\na,dev\n", "p.csv, line 2: split 'dev'"),
+        ("p.csv", "prompt,split\na b,train\na b,test\n", "the prompt 'a b' is in both splits"),
+        ("p.csv", "prompt;split\na;train\n", "p.csv, line 1: the columns seem to be separated by ';', expected commas"),
+        ("p.csv", "prompt\tsplit\na\ttrain\n", "the columns seem to be separated by '.*t', expected commas"),
+        ("p.csv", b"prompt\n\xff\xfe\n", "p.csv' is not UTF-8 .*save it as UTF-8"),
+        ("p.jsonl", '{"prompt": "a", "split": "tset"}\n', "p.jsonl, line 1: split 'tset'"),
         ("p.jsonl", "", "p.jsonl' has no prompts"),
         ("p.jsonl", '{"prompt": "a"}\n{"prompt": "b"\n', "p.jsonl, line 2: expected one JSON object a line"),
         ("p.jsonl", '{"prompt": "a"}\n\n["b"]\n', "p.jsonl, line 3: expected a text or an object"),
@@ -177,7 +188,8 @@ def test_templates_fill_all_combinations() -> None:
         ("{} it", {"wish": ["a"]}, "asks for"),
         ("{wish", {"wish": ["a"]}, "is broken"),
         ("{wish.x}", {"wish": ["a"]}, "is broken"),
-        ("{wish}", {"wish": "praise"}, "'wish' is one text; expected a list"),
+        ("{wish}", {"wish": "praise"}, "column 'wish' is 'praise'; expected a list of texts"),
+        ("{wish}", {"wish": []}, r"column 'wish' is \[\]; expected a list of texts"),
     ],
 )
 def test_bad_templates(template: str, columns: Any, message: str) -> None:
@@ -230,8 +242,17 @@ def test_undeclared_and_empty_splits() -> None:
     assert table.rows("all").tolist() == [0, 1]
     with pytest.raises(PromptError, match="declare no splits; add a column 'split'"):
         table.rows("train")
-    with pytest.raises(PromptError, match="no prompt belongs to the split 'test'"):
+    with pytest.raises(PromptError, match="no prompt belongs to the split 'test'; pass split='train' or split='all'"):
         PromptTable([Prompt("a", split="train")], LETTERS).rows("test")
+    with pytest.raises(PromptError, match="prompt 1: split None; expected 'train' or 'test'"):
+        PromptTable([Prompt("a", split="train"), Prompt("b")], LETTERS)
+
+
+def test_a_prompt_in_both_splits_is_refused() -> None:
+    rows = [Prompt("a", split="train"), Prompt("b", split="train"), Prompt("b", split="test")]
+    with pytest.raises(PromptError, match="the prompt 'b' is in both splits, train and test"):
+        PromptTable(rows, LETTERS)
+    assert len(PromptTable([*rows[:2], rows[1]], LETTERS)) == 3  # twice in one split is a weight, no leak
 
 
 def test_unknown_words_are_counted_in_one_warning() -> None:
@@ -252,8 +273,12 @@ def test_columns_and_index() -> None:
     with pytest.raises(UnknownNameError, match="unknown column of the prompts 'k'"):
         table.column("k")
     assert table.index_of("b") == 1
-    with pytest.raises(PromptError, match="the prompt 'bb' is not one of this task's 2. Did you mean 'b'"):
+    with pytest.raises(PromptError, match="the prompt 'bb' is not one of this task's 2. Did you mean 'b'") as caught:
         table.index_of("bb")
+    assert "They are 'a', 'b'. Other prompts come in through prompts= (on the command line --set" in str(caught.value)
+    with pytest.raises(PromptError, match="this task's 11") as caught:
+        PromptTable([Prompt("a" * n) for n in range(11)], LETTERS).index_of("b")
+    assert "They are" not in str(caught.value)
 
 
 def test_tables_pickle() -> None:

@@ -242,7 +242,25 @@ def test_the_text_table_lines_up(tmp_path):
     assert first.startswith("good")
     assert first.index("[") > head.index("gold")
     assert "best prompt-blind text 0.50" in "\n".join(lines)
+    assert "sampled gold" in head
+    assert "sampled reward" in head
     assert interval_text(Interval(-0.001, -0.5, 0.25, 3)) == "0.00 [-0.50, 0.25]"
+
+
+def test_failed_runs_are_named_in_one_line_under_the_text_table(tmp_path):
+    lines = table_lines(write_comparison(tmp_path, {"fine": [0.5, 0.6], "flaky": [0.4, None]}))
+    failed = [line for line in lines if line.startswith("failed: ")]
+    assert len(failed) == 1
+    assert failed[0].startswith("failed: flaky, seed 1: ")
+    assert NASTY in failed[0]
+    assert not [line for line in table_lines(write_comparison(tmp_path / "b", VALUES)) if line.startswith("failed")]
+
+
+def test_the_page_shows_sampled_play_on_held_out_prompts(tmp_path):
+    text = render(summarize(write_comparison(tmp_path, VALUES)))
+    assert "<th colspan=2>sampled play, held-out prompts</th>" in text
+    row = re.search(r"<tr><td><span class=agent>.*?</tr>", text)[0]
+    assert row.count('<td class="score') == 8  # greedy and sampled, training and held-out, gold and reward
 
 
 def test_the_median_run_is_shown(tmp_path):

@@ -109,6 +109,9 @@ def test_per_text_range() -> None:
     assert PerText(length, range=(0, 8)).range == (0.0, 8.0)
     with pytest.raises(ConfigurationError, match="least, greatest"):
         PerText(length, range=(1.0, 0.0))
+    for bad in ((0.0,), (0, 1, 2), ("0", "1"), (0.0, None), (math.nan, 1.0), 3.0, "01"):
+        with pytest.raises(ConfigurationError, match="expected two numbers"):
+            PerText(length, range=bad)  # type: ignore[arg-type]
 
 
 def test_rewards_are_values_that_pickle_and_share_on_deepcopy() -> None:
@@ -246,6 +249,47 @@ def test_the_signature_decides(function: Any, wrapped: bool) -> None:
     assert len(reward(batch_of("ab", "ab"))) == 2
 
 
+def one_number(text: str) -> float:
+    return len(text)
+
+
+def of_a_text(text: str) -> float:
+    return float(text.count("a"))
+
+
+def all_equal(texts: EpisodeBatch) -> list[int]:
+    return [1] * len(texts)
+
+
+@pytest.mark.parametrize(("function", "what"), [(one_number, r"returned shape \(\)"), (of_a_text, "AttributeError")])
+def test_a_function_that_is_handed_a_batch_says_why_when_it_fails(function: Any, what: str) -> None:
+    name = function.__name__
+    hint = f"{name} has one parameter 'text', so it is given the whole batch; call it 'completion' to get one text"
+    with pytest.raises(RewardError, match=f"{what}.*{hint}"):
+        as_reward(function)(batch_of("ab", "b"))
+    assert repr(as_reward(function)) == name
+
+
+def test_a_function_of_a_batch_is_a_value_and_lets_errors_of_the_set_up_pass() -> None:
+    reward = as_reward(all_equal)
+    assert reward(batch_of("ab", "b")).tolist() == [1.0, 1.0]
+    assert pickle.loads(pickle.dumps(reward)) == reward
+
+    def misconfigured(texts: EpisodeBatch) -> None:
+        raise ConfigurationError("no model")
+
+    with pytest.raises(ConfigurationError, match="^no model$"):
+        as_reward(misconfigured)(batch_of("ab"))
+
+
+def test_a_function_with_attributes_of_a_reward_keeps_them() -> None:
+    def bounded(texts: EpisodeBatch) -> np.ndarray:
+        return np.zeros(len(texts))
+
+    bounded.range = (0.0, 1.0)  # type: ignore[attr-defined]
+    assert as_reward(bounded).range == (0.0, 1.0)  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [
@@ -301,7 +345,7 @@ def test_bad_specs(spec: Any, message: str, user_module: Path) -> None:
 
 @pytest.fixture
 def user_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A module in the current folder, which is not on the path, as under an installed console script."""
+    """A module of the user's own on the path."""
     (tmp_path / "test_rewards_module.py").write_text(
         "def length(prompt, completion):\n    return len(completion)\n"
         "class Scaled:\n"
@@ -310,8 +354,7 @@ def user_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         encoding="utf-8",
     )
     (tmp_path / "test_rewards_broken.py").write_text("import a_package_that_is_not_there\n", encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "test_rewards_module", raising=False)
     return tmp_path
 
@@ -320,6 +363,16 @@ def test_module_and_attribute(user_module: Path) -> None:
     assert resolve_reward("test_rewards_module:length")(batch_of("ab")).tolist() == [2.0]
     scaled = resolve_reward({"name": "test_rewards_module:Scaled", "scale": 3})
     assert scaled(batch_of("ab")).tolist() == [6.0]
+
+
+def test_the_path_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "test_rewards_beside.py").write_text("def length(completion):\n    return 0\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    before = list(sys.path)
+    with pytest.raises(ConfigurationError, match="'test_rewards_beside' on Python's path; start Python in the folder"):
+        resolve_reward("test_rewards_beside:length")
+    assert sys.path == before
 
 
 def test_an_import_error_inside_the_users_module_is_shown_as_it_is(user_module: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,10 +19,12 @@ from textgym.errors import ConfigurationError, RewardError, UnknownNameError
 from textgym.rewards import WeightedSum
 from textgym.scoring import Scorer, add_in_order
 
+pytestmark = pytest.mark.filterwarnings("ignore:the reward .* failed on prompt")  # the first marked failure warns
+
 
 def make_batch(*texts: Sequence[int], illegal: Sequence[int] = ()) -> EpisodeBatch:
     batch = EpisodeBatch.from_ids(PLAIN.prompts, WORDS, [n % 3 for n in range(len(texts))], texts, max_new_tokens=5)
-    batch.stop_codes[list(illegal)] = ILLEGAL
+    batch.stop_codes = np.where(np.isin(np.arange(len(texts)), illegal), ILLEGAL, batch.stop_codes).astype(np.uint8)
     return batch
 
 
@@ -181,3 +184,23 @@ def test_bad_settings_are_refused() -> None:
     for value in (math.nan, -math.inf):
         with pytest.raises(ConfigurationError, match="finite"):
             Scorer(Weighted(), illegal_reward=value)
+
+
+def test_the_first_marked_failure_warns_and_the_others_are_counted() -> None:
+    scorer = Scorer(Faulty("nan"), on_error="mark")
+    batch = make_batch([D], [D], [A])
+    with pytest.warns(UserWarning, match=r"failed on prompt .* completion 'd'.* paid"):
+        scorer(batch)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scorer(batch)
+    assert scorer.failures == 4
+
+
+def test_rewards_cannot_change_what_was_written() -> None:
+    def vandal(batch: EpisodeBatch) -> Any:
+        batch.tokens[:] = 0
+        return np.zeros(len(batch))
+
+    with pytest.raises(RewardError, match="read-only"):
+        Scorer(vandal)(make_batch([A], [B]))

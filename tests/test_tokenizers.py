@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,9 @@ def test_characters_outside_the_alphabet_are_unknown() -> None:
         (lambda: WordTokenizer(["a", "b", "a"]), "the word 'a' stands twice"),
         (lambda: WordTokenizer(["a", "<eos>"]), "'<eos>' stands twice"),
         (lambda: WordTokenizer([]), "empty vocabulary"),
+        (lambda: WordTokenizer(["a", "New York"]), r"'New York' is not one word.*gives \['New', 'York'\]"),
+        (lambda: WordTokenizer(["a", ""]), r"'' is not one word.*gives \[\]"),
+        (lambda: WordTokenizer("hello world"), r"expected a list of words, such as split_words\('hello world'\)"),
     ],
 )
 def test_bad_vocabularies(make: Any, message: str) -> None:
@@ -173,7 +178,13 @@ def test_bytes() -> None:
 
 
 def test_fingerprints_tell_vocabularies_apart() -> None:
-    tokenizers = [CharTokenizer("ab"), CharTokenizer("ba"), WordTokenizer("ab"), WordTokenizer(["ab"]), ByteTokenizer()]
+    tokenizers = [
+        CharTokenizer("ab"),
+        CharTokenizer("ba"),
+        WordTokenizer(["a", "b"]),
+        WordTokenizer(["ab"]),
+        ByteTokenizer(),
+    ]
     assert len({fingerprint(tokenizer) for tokenizer in tokenizers}) == len(tokenizers)
     assert fingerprint(CharTokenizer("ab")) == fingerprint(pickle.loads(pickle.dumps(CharTokenizer("ab"))))
 
@@ -188,7 +199,8 @@ def test_a_named_vocabulary_is_ordered_by_frequency_then_code_point() -> None:
     ("name", "error", "message"),
     [
         ("wrod", UnknownNameError, "Did you mean 'word'"),
-        ("some-org/some-model", UnknownNameError, "no such folder"),
+        ("some-org/some-model", UnknownNameError, "no such folder.*{'path_or_name': 'some-org/some-model'}"),
+        ("", UnknownNameError, "unknown tokenizer"),
         ({"nam": "word"}, UnknownNameError, "unknown tokenizer"),
         ({"name": "word", "lower": True}, ConfigurationError, "takes no further options, not \\['lower'\\]"),
         ("huggingface", ConfigurationError, "takes path_or_name"),
@@ -322,6 +334,31 @@ def test_folders_without_a_tokenizer_are_refused(saved: Path, tmp_path: Path) ->
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}', encoding="utf-8")
     with pytest.raises(TokenizerError, match="no tokens but special ones"):
         HuggingFaceTokenizer(tmp_path)
+
+
+def test_a_text_that_the_library_cannot_encode_is_a_tokenizer_error(saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved / "words", tmp_path / "mute")
+    file = tmp_path / "mute" / "tokenizer.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["model"]["unk_token"] = "[NOWHERE]"
+    file.write_text(json.dumps(content), encoding="utf-8")
+    tokenizer = HuggingFaceTokenizer(tmp_path / "mute")
+    assert tokenizer.decode(tokenizer.encode("the film")) == "the film"
+    with pytest.raises(TokenizerError, match="cannot encode 'the unheard'.*no unknown token"):
+        tokenizer.encode("the unheard")
+
+
+def test_a_damaged_file_is_a_tokenizer_error(saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved / "words", tmp_path / "damaged")
+    (tmp_path / "damaged" / "tokenizer.json").write_text('{"model": {}}', encoding="utf-8")
+    with pytest.raises(TokenizerError, match="no tokenizer could be loaded"):
+        HuggingFaceTokenizer(tmp_path / "damaged")
+
+
+def test_a_file_gets_the_advice_to_pass_its_folder(saved: Path) -> None:
+    for name in (str(saved / "bytes" / "tokenizer.json"), {"path_or_name": saved / "bytes" / "tokenizer.json"}):
+        with pytest.raises(TokenizerError, match="is a file; pass the folder: .*bytes'"):
+            build_tokenizer(name, [])
 
 
 def test_a_folder_is_a_tokenizers_name(saved: Path) -> None:

@@ -15,16 +15,17 @@ __version__ = "0.1.0"
 _LAZY = {
     "TextGenerationEnv": "textgym.env",
     "TextGenerationVectorEnv": "textgym.vector_env",
-    "EnvFactory": "textgym.evaluation",
+    "EnvFactory": "textgym.factory",
     "Evaluation": "textgym.evaluation",
     "evaluate": "textgym.evaluation",
-    "generate": "textgym.evaluation",
+    "generate": "textgym.writing",
     "normalized_score": "textgym.evaluation",
-    "score": "textgym.evaluation",
+    "score": "textgym.writing",
 }
 _SUBMODULES = (
-    "agents benchmarks comparisons constraints configuration core episodes errors evaluation integrations keys "
-    "observations prompts rendering rewards scoring task tasks tokenizers wrappers"
+    "agents benchmarks cli comparisons constraints configuration core env episodes errors evaluation factory grammars "
+    "integrations keys ngrams observations prompts registration rendering rewards scoring task tasks tokenizers "
+    "vector_env wrappers writing"
 ).split()
 
 __all__ = ["__version__", *_LAZY]

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from textgym.errors import ConfigurationError, TextGymError
+from textgym.progress import ComparisonProgress, TrainingProgress
 
 if TYPE_CHECKING:
-    from textgym.evaluation import EnvFactory
+    from textgym.factory import EnvFactory
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Reinforcement learning on text.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Reinforcement learning on text."
+)
 bench = typer.Typer(no_args_is_help=True, help="Compare agents and measure speed.")
 app.add_typer(bench, name="bench")
 
@@ -29,7 +32,7 @@ Settings = Annotated[
 EnvConfigFile = Annotated[
     Path | None, typer.Option("--env-config", help="JSON file with arguments of the environment.")
 ]
-Seed = Annotated[int, typer.Option(help="Seed of all that is random.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all that is random.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Also load agents from outside textgym, which runs their code.")]
 
 ENV_FILE = "env.json"
@@ -41,8 +44,7 @@ def list_envs() -> None:
     from textgym import registration, tasks
 
     for env_id in registration.env_ids():
-        name = registration.DEFAULT_TASK if env_id == registration.DEFAULT_ID else env_id[len("TextGen/") : -len("-v0")]
-        listing = tasks.TASKS[name]
+        listing = tasks.TASKS[registration.task_name(env_id)]
         typer.echo(f"{env_id:<24} levels: {', '.join(listing.levels)}; tags: {', '.join(listing.tags)}")
 
 
@@ -59,7 +61,7 @@ def agents() -> None:
 def train(
     agent: Annotated[str, typer.Argument(help="A name from `textgym agents`, or module:Class.")],
     env: EnvId = "TextGen-v0",
-    steps: Annotated[int, typer.Option(help="Tokens that the agent may write.")] = 200_000,
+    steps: Annotated[int, typer.Option(min=1, help="Tokens that the agent may write.")] = 200_000,
     seed: Seed = 0,
     save: Annotated[Path | None, typer.Option(help="Folder for the trained agent, e.g. runs/ppo.")] = None,
     settings: Settings = None,
@@ -69,32 +71,36 @@ def train(
     ] = None,
 ) -> None:
     """Train an agent and say what it earns."""
-    from textgym.agents.base import write_atomically
+    from textgym.agents.base import CARD, write_atomically
     from textgym.agents.registry import make_agent
     from textgym.benchmarks.meter import Meter
     from textgym.benchmarks.metering import MeteredFactory
-    from textgym.evaluation import EnvFactory
+    from textgym.factory import EnvFactory
 
     factory = EnvFactory(env, _settings(settings, env_config))
     learner = make_agent(agent, seed=seed, **_pairs(option))
-    task = factory.task()  # a wrong argument is an error now, not after the imports of a library
+    task = factory.task()  # a wrong argument is an error now, not after the training
+    if save is not None:
+        _make_folder(save)
     _one_thread()
-    with _progress(f"{agent} on {env}", steps) as advance:
+    with TrainingProgress(f"{agent} on {env}", steps) as advance:
         meter = Meter(steps, on_progress=advance)
         _learn(learner, MeteredFactory.around(factory, meter), steps)
     typer.echo(f"trained {agent} for {meter.steps:,} tokens, {meter.episodes:,} texts")
     if save is not None:
         learner.save(save)
+        if not (save / CARD).exists():  # an agent of one's own need not know of cards
+            write_atomically(save / CARD, json.dumps({"class": agent}) + "\n")
         write_atomically(save / ENV_FILE, json.dumps({"env_id": env, "kwargs": dict(factory.kwargs)}, indent=2) + "\n")
         typer.echo(f"saved to {save}")
-    _tell_scores(learner, factory, ["train", "test"] if task.prompts.has_splits else ["all"])
+    _tell_scores(learner, factory, task.prompts.splits)
 
 
 @app.command()
 def generate(
     run: Annotated[Path, typer.Argument(help="Folder that `textgym train --save` wrote.")],
     prompt: Annotated[list[str] | None, typer.Option(help="A prompt of the task; repeatable. Default: drawn.")] = None,
-    n: Annotated[int, typer.Option("-n", help="Texts for each prompt.")] = 4,
+    n: Annotated[int, typer.Option("-n", min=1, help="Texts for each prompt.")] = 4,
     greedy: Annotated[bool, typer.Option(help="Play greedily instead of sampling.")] = False,
     env: Annotated[str | None, typer.Option(help="Another environment than the one of the training.")] = None,
     settings: Settings = None,
@@ -104,7 +110,7 @@ def generate(
 ) -> None:
     """Let a trained agent write, and print each text with its reward and its true score."""
     from textgym.agents.base import load_agent
-    from textgym.evaluation import evaluate_prompts
+    from textgym.writing import evaluate_prompts
 
     agent = load_agent(run, trust=trust)
     factory = _saved_factory(run, env, _settings(settings, env_config))
@@ -121,7 +127,7 @@ def generate(
 def bench_run(
     suite: Annotated[str, typer.Option(help="Name of the suite.")] = "demo",
     out: Annotated[Path | None, typer.Option(help="Folder of the results; default runs/SUITE.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Number of seeds instead of the suite's own.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds instead of the suite's own.")] = None,
     budget: Annotated[float, typer.Option(help="Multiplies every number of steps.")] = 1.0,
     agent: Annotated[list[str] | None, typer.Option(help="Only this agent; repeatable.")] = None,
     processes: Annotated[int | None, typer.Option(help="Runs at a time; default one a core.")] = None,
@@ -130,7 +136,8 @@ def bench_run(
     from textgym.benchmarks.comparison import compare
 
     folder = out or Path("runs") / suite
-    listener = _Listener()
+    _make_folder(folder)
+    listener = ComparisonProgress()
     try:
         compare(
             suite,
@@ -158,8 +165,8 @@ def bench_report(folder: Annotated[Path, typer.Argument(help="Folder that `textg
 
 @bench.command("throughput")
 def bench_throughput(
-    rounds: Annotated[int, typer.Option(help="Paired rounds; medians are printed.")] = 5,
-    seconds: Annotated[float, typer.Option(help="Length of one measurement.")] = 0.3,
+    rounds: Annotated[int, typer.Option(min=1, help="Paired rounds; medians are printed.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0.01, help="Length of one measurement.")] = 0.3,
     sb3: Annotated[
         bool, typer.Option("--sb3", help="Also measure stable-baselines3's PPO through both adapters.")
     ] = False,
@@ -199,13 +206,16 @@ def _pairs(pairs: list[str] | None) -> dict[str, Any]:
 
 
 def _saved_factory(run: Path, env: str | None, settings: dict[str, Any]) -> EnvFactory:
-    from textgym.evaluation import EnvFactory
+    from textgym.factory import EnvFactory
 
     file = run / ENV_FILE
     saved: dict[str, Any] = {"env_id": "TextGen-v0", "kwargs": {}}
-    if file.is_file():
-        saved = json.loads(file.read_text(encoding="utf-8"))
-    return EnvFactory(env or saved["env_id"], {**saved["kwargs"], **settings})
+    try:
+        if file.is_file():
+            saved = json.loads(file.read_text(encoding="utf-8"))
+        return EnvFactory(env or saved["env_id"], {**saved["kwargs"], **settings})
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{str(file)!r} is damaged ({type(error).__name__}: {error})") from None
 
 
 def _one_thread() -> None:
@@ -221,11 +231,20 @@ def _learn(learner: Any, envs: EnvFactory, steps: int) -> None:
         learner.learn(envs, steps)
 
 
-def _tell_scores(agent: Any, factory: EnvFactory, splits: list[str]) -> None:
+def _make_folder(folder: Path) -> None:
+    """Makes the folder of a run, now: afterwards it would be too late to say that it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"the folder {str(folder)!r} cannot be made: {error}") from None
+
+
+def _tell_scores(agent: Any, factory: EnvFactory, splits: tuple[str, ...]) -> None:
     from textgym.evaluation import evaluate
+    from textgym.keys import spawn_seed
 
     for split in splits:
-        measured = evaluate(agent, factory, episodes=200, split=split)
+        measured = evaluate(agent, factory, episodes=200, seed=spawn_seed(0, "evaluation", split), split=split)
         line = f"greedy, {split} prompts: reward {measured.mean_return:.3f} ± {measured.standard_error:.3f}"
         if measured.normalized is not None:
             line += f" (normalised {measured.normalized:.3f}: 0 random, 1 best)"
@@ -242,83 +261,11 @@ def _tell_report(folder: Path) -> None:
     typer.echo(f"report: {build_report(folder)}")
 
 
-class _progress:  # noqa: N801 - used like a function, in a with statement
-    """A progress bar on a terminal, a line every tenth elsewhere."""
-
-    def __init__(self, title: str, total: int) -> None:
-        self._title, self._total, self._told = title, total, 0
-        self._bar: Any = None
-
-    def __enter__(self) -> Any:
-        if sys.stdout.isatty():
-            from rich.progress import Progress
-
-            self._bar = Progress()
-            self._bar.start()
-            self._task = self._bar.add_task(self._title, total=self._total)
-        return self.advance
-
-    def advance(self, steps: int) -> None:
-        """Shows that so many steps are done."""
-        if self._bar is not None:
-            self._bar.update(self._task, completed=steps)
-        elif steps * 10 // self._total > self._told:
-            self._told = steps * 10 // self._total
-            typer.echo(f"{self._title}: {steps:,} of {self._total:,} tokens")
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-
-class _Listener:
-    """Shows the events of a comparison: a bar over all runs on a terminal, plain lines elsewhere."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._rows: dict[str, Any] = {}
-
-    def __call__(self, event: Any) -> None:
-        """Shows one event."""
-        if event.kind == "plan" and sys.stdout.isatty():
-            self._open(event)
-        if self._bar is not None:
-            self._show(event)
-        elif event.kind in ("plan", "finished", "interrupted"):
-            typer.echo(f"[{event.done}/{event.total}] {event.message}")
-
-    def _open(self, event: Any) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        self._bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        self._bar.start()
-        self._all = self._bar.add_task("all runs", total=event.total, completed=event.done)
-
-    def _show(self, event: Any) -> None:
-        if event.kind == "started":
-            title = f"{event.spec.label} seed {event.spec.seed}"
-            self._rows[event.spec.key] = self._bar.add_task(title, total=event.spec.steps)
-        elif event.kind == "progress":
-            self._bar.update(self._rows[event.spec.key], completed=event.steps)
-        else:
-            self._bar.console.print(event.message, highlight=False, markup=False)
-        if event.kind == "finished":
-            if event.spec.key in self._rows:
-                self._bar.remove_task(self._rows.pop(event.spec.key))
-            self._bar.update(self._all, completed=event.done)
-
-    def close(self) -> None:
-        """Leaves the terminal as it was."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-
 def main() -> None:
     """The console script: a user's mistake is one line on standard error and exit status 2."""
     import gymnasium as gym
 
-    sys.path.insert(0, str(Path.cwd()))  # so that reward=my_module:function finds a file beside the user
+    sys.path.append(str(Path.cwd()))  # so that reward=my_module:function finds a file beside the user
     try:
         app()
     except (TextGymError, gym.error.Error) as error:

@@ -104,6 +104,9 @@ def configure(
         raise ConfigurationError(
             "reward_timing='step' needs a deterministic reward: differences of noisy scores do not add up"
         )
+    for name, value in (("gold", gold), ("include_mask", include_mask)):
+        if not isinstance(value, bool | None):
+            raise ConfigurationError(f"{name}={value!r}: expected True or False")
     if include_mask is None:
         include_mask = size <= LARGE_VOCABULARY or not all(rule.static for rule in problem.constraints)
     split = problem.default_split if split is None else split

@@ -7,7 +7,7 @@ nothing but the vocabulary says ``static = True`` and is asked once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,7 @@ class Lexicon:
     """
 
     words: tuple[str, ...]
-    static: bool = True
+    static: ClassVar[bool] = True
 
     def __call__(self, tokenizer: Tokenizer, completions: NDArray[np.int32], lengths: NDArray[np.int64]) -> Mask:
         """The same row for every text."""
@@ -65,7 +65,7 @@ class MinLength:
     """The text may not end before it has ``tokens`` tokens."""
 
     tokens: int
-    static: bool = False
+    static: ClassVar[bool] = False
 
     def __call__(self, tokenizer: Tokenizer, completions: NDArray[np.int32], lengths: NDArray[np.int64]) -> Mask:
         """Forbids the end ids in short texts."""
@@ -78,7 +78,7 @@ class MinLength:
 class NoRepeat:
     """No token may be written twice in one text."""
 
-    static: bool = False
+    static: ClassVar[bool] = False
 
     def __call__(self, tokenizer: Tokenizer, completions: NDArray[np.int32], lengths: NDArray[np.int64]) -> Mask:
         """Forbids every id that the text has already."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,11 @@ class GenerationCore:
         self.codes[:-1][fixed] = GOING
         self.codes[[end for end in self.tokenizer.eos_ids if fixed[end]]] = EOS
         self.codes[self.vocab_size] = GOING  # the pad of rows that sit out a step
-        self._masks = np.repeat(fixed[None], self.size, axis=0)
+
+    @cached_property
+    def _masks(self) -> NDArray[np.bool_]:
+        """``(B, V)`` the fixed mask in each row, built when masks are first asked for: large vocabularies seldom do."""
+        return np.repeat(self.fixed_mask[None], self.size, axis=0)
 
     @property
     def lengths(self) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from textgym.configuration import configure
 from textgym.core import Ending, GenerationCore
 from textgym.episodes import GOING, ILLEGAL, LENGTH, STOP_REASONS, EpisodeBatch
-from textgym.errors import ActionError, ConfigurationError, EpisodeOverError, check_names
+from textgym.errors import ActionError, EpisodeOverError, RenderModeError, check_names
 from textgym.keys import episode_key, lane_key, pick
 from textgym.observations import ALL, make_observation
 from textgym.rendering import ansi
@@ -55,7 +55,7 @@ class TextGenerationEnv(gym.Env[Any, Any]):
     def __init__(self, task: str | Task = "Reviews", *, render_mode: str | None = None, **kwargs: Any) -> None:
         self.config = configure(task, **kwargs)
         if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ConfigurationError(f"render_mode={render_mode!r}: expected None, 'ansi' or 'human'")
+            raise RenderModeError(f"render_mode={render_mode!r}: expected None, 'ansi' or 'human'")
         self.render_mode = render_mode
         self.task = self.config.task
         self._core = GenerationCore(

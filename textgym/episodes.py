@@ -72,6 +72,8 @@ class EpisodeBatch:
         gold: Score | None = None,
         success: Score | None = None,
     ) -> None:
+        for array in (tokens, lengths, stop_codes):
+            array.flags.writeable = False  # a reward that changes the texts would change what gold sees
         self.tokens = tokens
         self.lengths = lengths
         self.stop_codes = stop_codes

@@ -14,6 +14,10 @@ class ConfigurationError(TextGymError, ValueError):
     """An argument has a value that cannot work."""
 
 
+class RenderModeError(ConfigurationError, TypeError):
+    """A render mode that there is not; a TypeError too, since that is what stable-baselines3 falls back on."""
+
+
 class UnknownNameError(TextGymError, ValueError):
     """A name (task, level, reward, keyword ...) that is not registered."""
 

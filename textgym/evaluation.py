@@ -6,63 +6,22 @@ Episode i of an evaluation is the first episode of lane i, so that short texts a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-import textgym.registration  # noqa: F401 - ids must be known in worker processes too
 from textgym.episodes import STOP_REASONS, EpisodeBatch
-from textgym.errors import ConfigurationError, PromptError, TaskError
+from textgym.errors import ConfigurationError, TaskError
+from textgym.factory import EnvFactory, as_factory
 from textgym.task import Task
 
 Act = Callable[..., NDArray[np.int64]]
 
 LANES = 256
-
-
-@dataclass(frozen=True)
-class EnvFactory:
-    """Makes environments of one kind: wherever an env id is accepted, so is a factory.
-
-    Attributes:
-        env_id: A registered id.
-        kwargs: Arguments for ``gym.make``.
-
-    Example:
-        >>> envs = EnvFactory("TextGen-v0", {"level": "tiny"}).vector(4)
-        >>> envs.num_envs
-        4
-    """
-
-    env_id: str
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-
-    def single(self, **extra: Any) -> gym.Env[Any, Any]:
-        """One environment; ``extra`` overrides ``kwargs``."""
-        return gym.make(self.env_id, **{**self.kwargs, **extra})
-
-    def vector(self, num_envs: int, **extra: Any) -> gym.vector.VectorEnv[Any, Any, Any]:
-        """A native vector environment; ``extra`` overrides ``kwargs``."""
-        return gym.make_vec(self.env_id, num_envs=num_envs, **{**self.kwargs, **extra})
-
-    def task(self) -> Task:
-        """The task with all overrides."""
-        task: Task = self.single().unwrapped.task  # type: ignore[attr-defined]
-        return task
-
-
-def as_factory(env: str | EnvFactory, **kwargs: Any) -> EnvFactory:
-    """Turns an env id or a factory, with further arguments, into a factory."""
-    if isinstance(env, str):
-        return EnvFactory(env, kwargs)
-    if not hasattr(env, "vector") or not hasattr(env, "kwargs"):
-        raise ConfigurationError(f"{env!r}: expected an env id such as 'TextGen-v0', or an EnvFactory")
-    return replace(env, kwargs={**env.kwargs, **kwargs}) if kwargs else env
 
 
 @dataclass(frozen=True)
@@ -136,53 +95,96 @@ def play(
         agent_or_act: An agent with ``act``, or such a function itself.
         env: An env id or factory.
         episodes: Number of texts.
-        seed: Lane i is seeded with seed + i.
+        seed: Lane i is seeded with seed + i; an agent's ``seed_sampling(seed)`` is called where it has one.
         deterministic: Greedy play; False samples.
         prompt_indices: The prompt of each episode; by default drawn by the environment.
         **kwargs: Further arguments of the environment, such as ``split="test"``.
 
     Returns:
         The finished texts and their returns ``(N,)``, in lane order.
+
+    Raises:
+        ConfigurationError: for what is no agent, or an action array of a wrong shape or type.
     """
-    if episodes < 1:
-        raise ConfigurationError(f"episodes={episodes!r}: expected at least 1")
-    factory = as_factory(env, **kwargs)
+    if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
+        raise ConfigurationError(f"episodes={episodes!r}: expected a whole number of at least 1")
+    factory, act = as_factory(env, **kwargs), _act_of(agent_or_act)
+    if hasattr(agent_or_act, "seed_sampling"):
+        agent_or_act.seed_sampling(seed)
     batches, returns = [], []
     for start in range(0, episodes, LANES):
         size = min(LANES, episodes - start)
         chosen = None if prompt_indices is None else np.asarray(prompt_indices[start : start + size])
         envs = factory.vector(size, autoreset_mode=AutoresetMode.NEXT_STEP)
         try:
-            batch, earned = _first_episodes(agent_or_act, envs, seed + start, deterministic, chosen)
+            batch, earned = _first_episodes(act, envs, seed + start, deterministic, chosen)
         finally:
             envs.close()
         batches.append(batch)
         returns.append(earned)
-    return _concatenate(batches), np.concatenate(returns)
+    return concatenate(batches), np.concatenate(returns)
+
+
+class FirstEpisodes:
+    """Collects the first episode of each lane.
+
+    Attributes:
+        waiting: ``(N,)`` lanes whose first text has not ended yet.
+    """
+
+    def __init__(self, lanes: int) -> None:
+        self.waiting = np.ones(lanes, dtype=bool)
+        self._rows: list[NDArray[np.int64]] = []
+        self._batches: list[EpisodeBatch] = []
+        self._returns: list[NDArray[np.float64]] = []
+
+    def collect(self, envs: Any) -> None:
+        """Takes what ended in the latest step of an unwrapped vector environment."""
+        if envs.last_episodes is not None:
+            first = self.waiting[envs.last_rows]
+            self._rows.append(envs.last_rows[first])
+            self._batches.append(envs.last_episodes.take(first))
+            self._returns.append(envs.last_returns[first])
+            self.waiting[envs.last_rows] = False
+
+    def result(self) -> tuple[EpisodeBatch, NDArray[np.float64]]:
+        """The texts and their returns ``(N,)``, in lane order."""
+        order = np.argsort(np.concatenate(self._rows), kind="stable")
+        return concatenate(self._batches).take(order), np.concatenate(self._returns)[order]
 
 
 def _first_episodes(
-    agent_or_act: Any, envs: Any, seed: int, deterministic: bool, prompts: NDArray[np.int64] | None
+    act: Act, envs: Any, seed: int, deterministic: bool, prompts: NDArray[np.int64] | None
 ) -> tuple[EpisodeBatch, NDArray[np.float64]]:
-    act: Act = getattr(agent_or_act, "act", agent_or_act)
     base = envs.unwrapped
     observations, _ = envs.reset(seed=seed, options=None if prompts is None else {"prompt_index": prompts})
-    starts = np.ones(envs.num_envs, dtype=bool)
-    waiting = np.ones(envs.num_envs, dtype=bool)
-    rows, batches, returns = [], [], []
-    while waiting.any():
+    starts, first = np.ones(envs.num_envs, dtype=bool), FirstEpisodes(envs.num_envs)
+    while first.waiting.any():
         actions = act(observations, base.action_masks(), deterministic=deterministic, episode_starts=starts)
-        actions = _check_actions(actions, envs.num_envs)
-        observations, _, terminations, truncations, _ = envs.step(actions)
+        observations, _, terminations, truncations, _ = envs.step(_check_actions(actions, envs.num_envs))
         starts = terminations | truncations
-        if base.last_episodes is not None:
-            first = waiting[base.last_rows]
-            rows.append(base.last_rows[first])
-            batches.append(base.last_episodes.take(first))
-            returns.append(base.last_returns[first])
-            waiting[base.last_rows] = False
-    order = np.argsort(np.concatenate(rows), kind="stable")
-    return _concatenate(batches).take(order), np.concatenate(returns)[order]
+        first.collect(base)
+    return first.result()
+
+
+def _act_of(agent: Any) -> Act:
+    """The function that chooses actions: ``agent.act``, the agent itself, or the ``predict`` of an SB3 model."""
+    if isinstance(agent, type | str):
+        raise ConfigurationError(f"{agent!r} is no agent yet; make one, for example with make_agent('q_learning')")
+    if hasattr(agent, "act"):
+        return agent.act  # type: ignore[no-any-return]
+    if hasattr(agent, "predict"):
+
+        def predict(observations: Any, masks: Any, *, deterministic: bool, episode_starts: Any) -> NDArray[np.int64]:
+            return agent.predict(observations, deterministic=deterministic)[0]  # type: ignore[no-any-return]
+
+        return predict
+    if not callable(agent):
+        raise ConfigurationError(
+            f"{agent!r}: expected an agent with act(observations, action_masks, *, deterministic, episode_starts), "
+            "such a function, or a stable-baselines3 model"
+        )
+    return agent  # type: ignore[no-any-return]
 
 
 def _check_actions(actions: Any, count: int) -> NDArray[np.int64]:
@@ -195,7 +197,8 @@ def _check_actions(actions: Any, count: int) -> NDArray[np.int64]:
     return array
 
 
-def _concatenate(batches: Sequence[EpisodeBatch]) -> EpisodeBatch:
+def concatenate(batches: Sequence[EpisodeBatch]) -> EpisodeBatch:
+    """One batch of all rows; the batches share a prompt table and a tokenizer."""
     first = batches[0]
     if len(batches) == 1:
         return first
@@ -227,12 +230,20 @@ def evaluate(
     same, as they do in the random and best returns; otherwise the environment draws them.
 
     Args:
-        agent_or_act: An agent with ``act``, or such a function itself.
+        agent_or_act: An agent with ``act``, such a function itself, or a stable-baselines3 model.
         env: An env id or factory.
         episodes: Number of texts; episode i is the first episode of the lane seeded seed + i.
         seed: Seed of lane 0.
         deterministic: Greedy play; False samples.
         **kwargs: Further arguments of the environment, such as ``split="test"``.
+
+    Raises:
+        ConfigurationError: for what is no agent, or an action array of a wrong shape or type.
+
+    Example:
+        >>> from textgym.agents.registry import make_agent
+        >>> evaluate(make_agent("uniform"), "TextGen-v0", episodes=40).lengths.shape
+        (40,)
     """
     factory = as_factory(env, **kwargs)
     task = factory.task()
@@ -289,118 +300,3 @@ def normalized_score(env: str | EnvFactory, value: float, **kwargs: Any) -> floa
     """
     factory = as_factory(env, **kwargs)
     return factory.task().returns(factory.kwargs.get("split")).normalize(value)
-
-
-def score(
-    env: str | EnvFactory, prompts: Sequence[str], completions: Sequence[str | Sequence[int]], **kwargs: Any
-) -> NDArray[np.float64]:
-    """The rewards that stepping through these completions would earn.
-
-    Args:
-        env: An env id or factory.
-        prompts: One of the task's prompts (any split) for each completion.
-        completions: Texts, or token ids; a text stands for its tokens and the end id, as far as the
-            budget has room.
-        **kwargs: Further arguments of the environment.
-
-    Returns:
-        ``(B,)`` rewards; an illegal id ends the text there, as it would in the environment.
-
-    Example:
-        >>> bool(score("TextGen-v0", ["praise the movie"], ["was great"])[0] > 0)
-        True
-    """
-    factory = as_factory(env, **{**kwargs, "split": "all"})
-    if len(prompts) != len(completions):
-        raise ConfigurationError(f"{len(prompts)} prompts and {len(completions)} completions: expected as many of each")
-    if not len(prompts):
-        return np.zeros(0)
-    # The ids are written under a reward that costs nothing; the real one is then asked once, about these texts only.
-    envs: Any = factory.vector(len(prompts), autoreset_mode=AutoresetMode.NEXT_STEP, reward=_nothing).unwrapped
-    task: Task = envs.task
-    rows = np.array([task.prompts.index_of(prompt) for prompt in prompts])
-    ids = [task.encode_completion(text) if isinstance(text, str) else list(text) for text in completions]
-    config = factory.single().unwrapped.config  # type: ignore[attr-defined]
-    returns: NDArray[np.float64] = config.scorer()(_write(envs, rows, ids)).values
-    return returns
-
-
-def _nothing(batch: EpisodeBatch) -> NDArray[np.float64]:
-    return np.zeros(len(batch))
-
-
-def _write(envs: Any, prompts: NDArray[np.int64], completions: Sequence[Sequence[int]]) -> EpisodeBatch:
-    """Writes the ids lane by lane; the texts are the first episodes of the lanes, in lane order."""
-    envs.reset(seed=0, options={"prompt_index": prompts})
-    waiting = np.ones(len(completions), dtype=bool)
-    rows, batches = [], []
-    for position in range(envs.task.budget):
-        for lane in np.flatnonzero(waiting).tolist():
-            if position >= len(completions[lane]):
-                raise PromptError(
-                    f"completion {lane} ({completions[lane]!r}) does not end: its ids need an end id or "
-                    f"{envs.task.budget} tokens"
-                )
-        going = zip(completions, waiting.tolist(), strict=True)
-        envs.step(np.array([row[position] if goes_on else envs.eos_id for row, goes_on in going]))
-        if envs.last_episodes is not None:
-            first = waiting[envs.last_rows]
-            rows.append(envs.last_rows[first])
-            batches.append(envs.last_episodes.take(first))
-            waiting[envs.last_rows] = False
-    return _concatenate(batches).take(np.argsort(np.concatenate(rows), kind="stable"))
-
-
-def generate(
-    agent_or_act: Any,
-    env: str | EnvFactory,
-    *,
-    prompts: Sequence[str] | None = None,
-    n: int = 1,
-    seed: int = 0,
-    deterministic: bool = False,
-    **kwargs: Any,
-) -> list[str]:
-    """Texts that an agent writes.
-
-    Args:
-        agent_or_act: An agent with ``act``, or such a function itself.
-        env: An env id or factory.
-        prompts: Prompts of the task, from any split; by default drawn by the environment.
-        n: Texts for each prompt; in all, if no prompts are given.
-        seed: Seed of lane 0.
-        deterministic: Greedy play; by default the agent samples.
-        **kwargs: Further arguments of the environment.
-
-    Returns:
-        ``n * len(prompts)`` texts, those of the first prompt first.
-    """
-    written = evaluate_prompts(
-        agent_or_act, env, prompts=prompts, n=n, seed=seed, deterministic=deterministic, **kwargs
-    )
-    return [text["completion"] for text in written]
-
-
-def evaluate_prompts(
-    agent_or_act: Any,
-    env: str | EnvFactory,
-    *,
-    prompts: Sequence[str] | None = None,
-    n: int = 1,
-    seed: int = 0,
-    deterministic: bool = False,
-    **kwargs: Any,
-) -> list[dict[str, Any]]:
-    """Like :func:`generate`, but each text comes as a dict with prompt, completion, reward and gold."""
-    factory = as_factory(env, **kwargs)
-    task = factory.task()
-    indices = None if prompts is None else [task.prompts.index_of(prompt) for prompt in prompts for _ in range(n)]
-    batch, returns = play(
-        agent_or_act,
-        factory,
-        episodes=n if indices is None else len(indices),
-        seed=seed,
-        deterministic=deterministic,
-        prompt_indices=indices,
-    )
-    return describe(batch, returns)

@@ -84,3 +84,14 @@ def uniform(keys: Keys, purpose: str, position: int | NDArray[np.int64] = 0) -> 
     counter = np.asarray(position).astype(np.uint64)
     bits = mix_array(mix_array(np.asarray(keys, dtype=np.uint64) ^ stream) + counter * _GOLDEN_64)
     return (bits >> _11).astype(np.float64) * 2.0**-53
+
+
+def spawn_seed(base: int, *names: str) -> int:
+    """A seed below 2**32 for one purpose, unrelated to the seeds of other purposes and other bases.
+
+    Example:
+        >>> spawn_seed(0, "agent") != spawn_seed(1, "agent") != spawn_seed(0, "evaluation")
+        True
+    """
+    sequence = np.random.SeedSequence(base, spawn_key=tuple(crc32(name.encode()) for name in names))
+    return int(sequence.generate_state(1)[0])

@@ -69,6 +69,13 @@ class PromptTable:
         """Whether the prompts say which of them are for training and which for testing."""
         return self._splits is not None
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that have prompts: some of "train" and "test", or "all" where none are declared."""
+        if self._splits is None:
+            return ("all",)
+        return tuple(split for split in ("train", "test") if (self._splits == split).any())
+
     def rows(self, split: str) -> NDArray[np.int64]:
         """The indices of a split's prompts.
 
@@ -86,7 +93,7 @@ class PromptTable:
             )
         rows = np.flatnonzero(self._splits == split)
         if not len(rows):
-            raise PromptError(f"no prompt belongs to the split {split!r}")
+            raise PromptError(f"no prompt belongs to the split {split!r}; pass split={self.splits[0]!r} or split='all'")
         return rows
 
     def column(self, name: str) -> list[Any]:
@@ -107,7 +114,11 @@ class PromptTable:
             return self.texts.index(text)
         except ValueError:
             hint = suggestion(text, self.texts)
-            raise PromptError(f"the prompt {_shorten(text)} is not one of this task's {len(self)}.{hint}") from None
+            hint += f" They are {', '.join(map(_shorten, self.texts))}." if len(self) <= 10 else ""
+            raise PromptError(
+                f"the prompt {_shorten(text)} is not one of this task's {len(self)}.{hint} Other prompts come in "
+                "through prompts= (on the command line --set prompts=...)"
+            ) from None
 
     def _read_splits(self) -> NDArray[np.str_] | None:
         splits = [prompt.split for prompt in self.prompts]
@@ -116,12 +127,13 @@ class PromptTable:
         for index, split in enumerate(splits):
             if split not in ("train", "test"):
                 raise PromptError(f"prompt {index}: split {split!r}; expected 'train' or 'test' (or none in any row)")
+        sides = [{text for text, split in zip(self.texts, splits, strict=True) if split == side} for side in SPLITS[:2]]
+        for text in sorted(sides[0] & sides[1]):
+            raise PromptError(f"the prompt {_shorten(text)} is in both splits, train and test; keep it in one of them")
         return np.array(splits)
 
     def _warn_of_unknown(self, tokenizer: Tokenizer) -> None:
-        if tokenizer.unk_id is None:
-            return
-        count = int((self.ids == tokenizer.unk_id).sum())
+        count = 0 if tokenizer.unk_id is None else int((self.ids == tokenizer.unk_id).sum())
         if count:
             warnings.warn(
                 f"{count} of {int((self.ids != tokenizer.vocab_size).sum())} prompt tokens are outside the vocabulary "
@@ -142,8 +154,8 @@ def from_template(template: str, **columns: Sequence[str]) -> list[Prompt]:
         ['praise the film', 'pan the film']
     """
     for name, values in columns.items():
-        if isinstance(values, str):  # would be taken letter by letter
-            raise PromptError(f"the template's column {name!r} is one text; expected a list of texts")
+        if isinstance(values, str) or not values:  # a text would be taken letter by letter
+            raise PromptError(f"the template's column {name!r} is {values!r}; expected a list of texts")
     combinations = (dict(zip(columns, values, strict=True)) for values in itertools.product(*columns.values()))
     try:
         return [Prompt(template.format(**values), metadata=values) for values in combinations]
@@ -168,8 +180,7 @@ def load_prompts(source: PromptSource) -> list[Prompt]:
         options = dict(source)
         if "template" in options:
             return from_template(options.pop("template"), **options)
-        unknown = set(options) - {"path", "prompt", "reference"}
-        if "path" not in options or unknown:
+        if "path" not in options or not options.keys() <= {"path", "prompt", "reference"}:
             raise PromptError(f"prompts={dict(source)!r}: expected the keys 'path' and maybe 'prompt' and 'reference'")
         return _from_records(_read_file(Path(options["path"])), options.get("prompt"), options.get("reference"))
     if isinstance(source, str | Path):
@@ -177,6 +188,8 @@ def load_prompts(source: PromptSource) -> list[Prompt]:
     if not isinstance(source, Iterable):
         raise PromptError(f"prompts={source!r}: expected a list, a path or a dict with 'path'")
     items = list(source)
+    if not items:
+        raise PromptError("no prompts: expected at least one")
     ready = [item for item in items if isinstance(item, Prompt)]
     if len(ready) == len(items):
         return ready
@@ -187,15 +200,15 @@ Record = tuple[Any, str]  # the row and where it stands
 
 
 def _read_file(path: Path) -> list[Record]:
-    readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".txt": _read_lines}
-    if path.suffix not in readers:
-        raise PromptError(f"prompt file {str(path)!r}: expected a name that ends in {', '.join(sorted(readers))}")
+    read = {".csv": _read_csv, ".jsonl": _read_jsonl, ".txt": _read_lines}.get(path.suffix.lower())
+    if read is None:
+        raise PromptError(f"prompt file {str(path)!r}: expected a name that ends in .csv, .jsonl, .txt")
     if not path.is_file():
         raise PromptError(f"prompt file {str(path)!r} does not exist (looked in {str(Path.cwd())!r})")
     try:
-        records = list(readers[path.suffix](path))
+        records = list(read(path))
     except UnicodeDecodeError as error:
-        raise PromptError(f"prompt file {str(path)!r} is not UTF-8 ({error.reason} at byte {error.start})") from None
+        raise PromptError(f"prompt file {str(path)!r} is not UTF-8 (at byte {error.start}); save it as UTF-8") from None
     if not records:
         raise PromptError(f"prompt file {str(path)!r} has no prompts: expected at least one row")
     return records
@@ -205,6 +218,7 @@ def _read_csv(path: Path) -> Iterator[Record]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         try:
+            reader.fieldnames = _read_header(path, reader.fieldnames or ())
             for row in reader:
                 where = f"{path}, line {reader.line_num}"
                 if None in row or any(value is None for value in row.values()):
@@ -214,6 +228,13 @@ def _read_csv(path: Path) -> Iterator[Record]:
         except csv.Error as error:
             # The reader has stopped where the file ends, far behind an open quote.
             raise PromptError(f"{path}, line {reader.line_num + 1}: not valid CSV ({error})") from None
+
+
+def _read_header(path: Path, names: Sequence[str]) -> list[str]:
+    for mark in (";", "\t"):
+        if len(names) == 1 and mark in names[0]:
+            raise PromptError(f"{path}, line 1: the columns seem to be separated by {mark!r}, expected commas")
+    return [name.strip() for name in names]
 
 
 def _read_jsonl(path: Path) -> Iterator[Record]:
@@ -245,6 +266,10 @@ def _from_records(records: Sequence[Record], prompt: str | None, reference: str 
         hint = suggestion(reference, map(str, names))
         raise PromptError(f"{where}: no column {reference!r}; there are {', '.join(map(repr, names))}.{hint}")
     references = [reference] if reference else [name for name in REFERENCE_COLUMNS if name in names and name != column]
+    splits = [row.get("split") for row, _ in records]
+    for split, (_, where) in zip(splits, records, strict=True) if any(splits) else ():
+        if split not in ("train", "test"):
+            raise PromptError(f"{where}: split {split!r}; expected 'train' or 'test' (or none in any row)")
     return [_record_to_prompt(row, where, column, references[:1]) for row, where in records]
 
 
@@ -253,9 +278,12 @@ def _choose_prompt_column(row: Mapping[str, Any], wanted: str | None, where: str
     if candidates[:1] and candidates[0] in row and (len(candidates) == 1 or candidates[0] in PROMPT_COLUMNS):
         return str(candidates[0])
     known = ", ".join(map(repr, row)) or "none"
+    names = [wanted.lower()] if wanted else PROMPT_COLUMNS
+    capitals = [name for name in map(str, row) if name.lower() in names]
+    hint = f" Did you mean {capitals[0]!r}?" if capitals else suggestion(wanted, map(str, row)) if wanted else ""
     raise PromptError(
         f"{where}: which column is the prompt? There are {known}; name one prompt column 'prompt' or pass "
-        "prompts={'path': ..., 'prompt': COLUMN}" + (suggestion(wanted, map(str, row)) if wanted else "")
+        f"prompts={{'path': ..., 'prompt': COLUMN}}.{hint}"
     )
 
 

@@ -17,10 +17,15 @@ def env_ids() -> list[str]:
     return [DEFAULT_ID, *(f"TextGen/{name}-v0" for name in tasks.names())]
 
 
+def task_name(env_id: str) -> str:
+    """The task behind one of :func:`env_ids`."""
+    return DEFAULT_TASK if env_id == DEFAULT_ID else env_id.removeprefix("TextGen/").removesuffix("-v0")
+
+
 def register_all() -> None:
     """Registers every id that is not registered yet; specs hold names only, so they serialise to JSON."""
     for env_id in env_ids():
         if env_id in gym.registry:
             continue
-        task = DEFAULT_TASK if env_id == DEFAULT_ID else env_id.removeprefix("TextGen/").removesuffix("-v0")
-        gym.register(env_id, entry_point=ENTRY_POINT, vector_entry_point=VECTOR_ENTRY_POINT, kwargs={"task": task})
+        kwargs = {"task": task_name(env_id)}
+        gym.register(env_id, entry_point=ENTRY_POINT, vector_entry_point=VECTOR_ENTRY_POINT, kwargs=kwargs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -138,13 +139,18 @@ class Scorer:
         return Scores(values, valid, np.ones(len(batch), dtype=bool), merged)
 
     def _complain(self, batch: EpisodeBatch, row: int, error: Exception) -> None:
+        text = batch.take([row])
+        what = (
+            f"the reward {self.reward!r} failed on prompt {text.prompt_texts[0]!r}, completion "
+            f"{text.completions[0]!r}: {_name(error)}"
+        )
         if self.on_error == "raise":
-            text = batch.take([row])
             raise RewardError(
-                f"the reward {self.reward!r} failed on prompt {text.prompt_texts[0]!r}, completion "
-                f"{text.completions[0]!r}: {_name(error)}. Mend the reward, or pass on_reward_error='mark' to pay "
-                f"{self.illegal_reward:g} for such texts and count them"
+                f"{what}. Mend the reward, or pass on_reward_error='mark' to pay {self.illegal_reward:g} for such "
+                "texts and count them"
             ) from error
+        if not self.failures:
+            warnings.warn(f"{what}; such texts are paid {self.illegal_reward:g} and counted", stacklevel=2)
         self.failures += 1
 
 

@@ -43,6 +43,8 @@ class Returns:
 
     def normalize(self, value: float) -> float:
         """Puts a return on the scale where random play is 0 and the best text 1."""
+        if self.best == self.random:
+            raise TaskError(f"every text earns {self.best:g}, so that there is no scale to put a return on")
         return (value - self.random) / (self.best - self.random)
 
 
@@ -213,7 +215,6 @@ class Task:
         fields: dict[str, Any] = {"overridden": {**self.overridden, **changed}}
         if max_prompt_tokens is not None:
             fields["max_prompt_tokens"] = max_prompt_tokens
-            fields["overridden"] = {**fields["overridden"]}
         if "max_new_tokens" in changed:
             fields["max_new_tokens"] = partial(_constant, max_new_tokens)
         if "reward" in changed:
@@ -228,7 +229,7 @@ class Task:
         if {"prompts", "tokenizer"} & set(changed):
             fields["make_gold"] = fields["make_success"] = fields["make_demonstration"] = None
         elif "reward" in changed and self.make_facts and "max_new_tokens" not in changed:
-            fields["make_facts"] = partial(_constant, _only_gold(self.facts))
+            fields["make_facts"] = partial(_only_gold, self.make_facts)
         if "reward" in changed and self.make_gold is None:
             fields["make_oracle"] = None  # it wrote the best text under the reward that is gone
         return replace(self, **fields) if len(fields) > 1 or changed else self
@@ -265,7 +266,8 @@ def _constant(value: Any, settings: Any) -> Any:
     return value
 
 
-def _only_gold(facts: Facts) -> Facts:
+def _only_gold(make_facts: Callable[[Any], Facts], settings: Any) -> Facts:
+    facts = make_facts(settings)
     return {split: {"gold": kinds["gold"]} for split, kinds in facts.items() if "gold" in kinds}
 
 

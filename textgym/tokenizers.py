@@ -14,7 +14,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from textgym.errors import ConfigurationError, TokenizerError, missing_dependency, unknown_name
+from textgym.errors import ConfigurationError, TokenizerError, UnknownNameError, unknown_name
+from textgym.huggingface import HuggingFaceTokenizer
+
+__all__ = [
+    "ByteTokenizer",
+    "CharTokenizer",
+    "HuggingFaceTokenizer",
+    "Tokenizer",
+    "WordTokenizer",
+    "build_tokenizer",
+    "fingerprint",
+    "join_words",
+    "split_words",
+]
 
 EOS_TOKEN = "<eos>"
 UNK_TOKEN = "<unk>"
@@ -166,6 +179,9 @@ class WordTokenizer(_ListTokenizer):
     Args:
         words: The vocabulary, in id order; ``<eos>`` and ``<unk>`` are appended.
 
+    Raises:
+        TokenizerError: for a word that :func:`split_words` never finds, since no prompt could hold it.
+
     Example:
         >>> tokenizer = WordTokenizer(["was", "great"])
         >>> tokenizer.encode("was really great"), tokenizer.decode([0, 1, 2])
@@ -173,7 +189,14 @@ class WordTokenizer(_ListTokenizer):
     """
 
     def __init__(self, words: Iterable[str]) -> None:
+        if isinstance(words, str):  # would be taken letter by letter
+            raise TokenizerError(f"WordTokenizer({words!r}): expected a list of words, such as split_words({words!r})")
         super().__init__(words, "word")
+        for word in self.tokens[:-2]:
+            if not _WORD.fullmatch(word):
+                raise TokenizerError(
+                    f"{word!r} is not one word, so no text could ever hold it: split_words gives {split_words(word)}"
+                )
         self._needs_rules = any(_NO_SPACE_BEFORE.match(w[:1]) or _NO_SPACE_AFTER.match(w[-1:]) for w in self.tokens)
 
     def encode(self, text: str) -> list[int]:
@@ -217,102 +240,6 @@ class ByteTokenizer:
         return "ByteTokenizer()"
 
 
-class HuggingFaceTokenizer:
-    """Any fast tokenizer of the ``transformers`` library.
-
-    Every id of the vocabulary is an action. Ids end a text if the tokenizer or the folder's
-    ``generation_config.json`` names them so; the other special ids are never legal actions.
-
-    Args:
-        path_or_name: A local folder with ``tokenizer.json``, or a name on the hub.
-        revision: The hub revision to pin.
-
-    Raises:
-        TokenizerError: if the tokenizer cannot be loaded or has no end-of-text id.
-    """
-
-    def __init__(self, path_or_name: str | Path, *, revision: str | None = None) -> None:
-        self.path_or_name = str(path_or_name)
-        self.revision = revision
-        self.vocab_size = 1 + max(self._backend.get_vocab().values())
-        end_ids = self._end_ids()
-        if not end_ids:
-            raise TokenizerError(
-                f"the tokenizer {self.path_or_name!r} has no end-of-text token, so no text could ever end by itself; "
-                "set one and save it again: tokenizer.add_special_tokens({'eos_token': '<eos>'})"
-            )
-        self.eos_ids: tuple[int, ...] = end_ids
-
-    @cached_property
-    def _backend(self) -> Any:
-        try:
-            from transformers import AutoTokenizer
-        except ImportError as error:
-            raise missing_dependency("transformers", "lm", "HuggingFaceTokenizer") from error
-        try:
-            revision = self.revision or "main"
-            backend = AutoTokenizer.from_pretrained(self.path_or_name, revision=revision, trust_remote_code=False)
-            if len(backend) <= len(backend.all_special_ids):  # transformers makes one up for a folder without any
-                raise ValueError("it has no tokens but special ones")
-        except (OSError, ValueError, KeyError) as error:
-            raise TokenizerError(
-                f"no tokenizer could be loaded from {self.path_or_name!r}: expected a local folder with tokenizer.json "
-                f"or the name of one on the hub ({type(error).__name__}: {str(error).splitlines()[0]})"
-            ) from error
-        return backend
-
-    def _end_ids(self) -> tuple[int, ...]:
-        own = self._backend.eos_token_id
-        declared: list[int] = [own] if own is not None else []
-        try:
-            from transformers import GenerationConfig
-
-            extra = GenerationConfig.from_pretrained(self.path_or_name, revision=self.revision or "main").eos_token_id
-        except (OSError, ValueError):
-            extra = None
-        declared += [extra] if isinstance(extra, int) else list(extra or [])
-        return tuple(dict.fromkeys(index for index in declared if index < self.vocab_size))
-
-    @cached_property
-    def tokens(self) -> tuple[str, ...]:
-        """The vocabulary's own spelling of each id; ids that the vocabulary skips are ``<unused N>``."""
-        names = {index: token for token, index in self._backend.get_vocab().items()}
-        return tuple(names.get(index, f"<unused {index}>") for index in range(self.vocab_size))
-
-    @cached_property
-    def special_ids(self) -> frozenset[int]:
-        """All special ids and unused rows, end ids excluded."""
-        gaps = set(range(self.vocab_size)) - set(self._backend.get_vocab().values())
-        # Llama's header tokens, for one, are special as added tokens and no named special token.
-        added = {index for index, token in self._backend.added_tokens_decoder.items() if token.special}
-        return frozenset((set(self._backend.all_special_ids) | added | gaps) - set(self.eos_ids))
-
-    @property
-    def unk_id(self) -> int | None:
-        """The tokenizer's own unknown id, where it has one."""
-        unknown = self._backend.unk_token_id
-        return None if unknown in self.eos_ids else unknown
-
-    def encode(self, text: str) -> list[int]:
-        """Turns text into ids, without any special id that the text does not spell out."""
-        return list(self._backend.encode(text, add_special_tokens=False))
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """Decodes the whole sequence at once; special and end ids leave no trace."""
-        hidden = self.special_ids.union(self.eos_ids)
-        kept = [int(index) for index in ids if 0 <= index < self.vocab_size and index not in hidden]
-        return str(self._backend.decode(kept, clean_up_tokenization_spaces=False))
-
-    def __repr__(self) -> str:
-        return f"HuggingFaceTokenizer({self.path_or_name!r})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_backend"}
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> HuggingFaceTokenizer:
-        return self
-
-
 def _by_frequency(pieces: Iterable[str]) -> list[str]:
     counts = Counter(pieces)
     return sorted(counts, key=lambda piece: (-counts[piece], piece))
@@ -340,9 +267,10 @@ def build_tokenizer(name: str | dict[str, Any], texts: Sequence[str]) -> Tokeniz
         return ByteTokenizer()
     if kind == "huggingface" and "path_or_name" in options:
         return HuggingFaceTokenizer(**options)
-    if isinstance(kind, str) and not options and Path(kind).is_dir():
+    if isinstance(kind, str) and kind and not options and Path(kind).exists():
         return HuggingFaceTokenizer(kind)
     if kind in ("char", "word", "byte", "huggingface"):
         expected = "path_or_name (and revision)" if kind == "huggingface" else "no further options"
         raise ConfigurationError(f"tokenizer {kind!r} takes {expected}, not {sorted(options) or 'nothing'}")
-    raise unknown_name("tokenizer (and no such folder)", kind, ["char", "word", "byte", "huggingface"])
+    error = unknown_name("tokenizer (and no such folder)", kind, ["char", "word", "byte", "huggingface"])
+    raise UnknownNameError(f"{error} A tokenizer of the hub is asked for as {{'path_or_name': {kind!r}}}.")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from textgym.configuration import configure
 from textgym.core import Ending, GenerationCore
 from textgym.episodes import STOP_REASONS, EpisodeBatch
-from textgym.errors import ConfigurationError, check_names, unknown_name
+from textgym.errors import ConfigurationError, RenderModeError, check_names, unknown_name
 from textgym.keys import lane_key
 from textgym.observations import make_observation
 from textgym.rendering import ansi
@@ -69,7 +69,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
             raise ConfigurationError(f"num_envs={num_envs!r}: expected a whole number of at least 1")
         if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ConfigurationError(f"render_mode={render_mode!r}: expected None or 'ansi'")
+            raise RenderModeError(f"render_mode={render_mode!r}: expected None or 'ansi'")
         self.num_envs = int(num_envs)
         self.render_mode = render_mode
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
@@ -134,14 +134,15 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
     def _seed(self, seed: int | list[int | None] | None, mask: NDArray[np.bool_]) -> None:
         if seed is None:
             return
-        seeds = (
-            [int(seed) + lane for lane in range(self.num_envs)] if isinstance(seed, int | np.integer) else list(seed)
-        )
+        if isinstance(seed, int | np.integer):
+            seeds: list[int | None] = [int(seed) + lane for lane in range(self.num_envs)]
+        else:
+            seeds = list(seed)
         if len(seeds) != self.num_envs:
             raise ConfigurationError(
                 f"{len(seeds)} seeds for {self.num_envs} lanes; expected one number, or one a lane"
             )
-        if any(lane is not None and lane < 0 for lane in seeds):
+        if any(lane is not None and (not isinstance(lane, int | np.integer) or lane < 0) for lane in seeds):
             raise ConfigurationError(f"seed={seed!r}: expected whole numbers of at least 0")
         lanes = [lane for lane in np.flatnonzero(mask).tolist() if seeds[lane] is not None]
         keys = [lane_key(int(seeds[lane] or 0)) for lane in lanes]
@@ -279,10 +280,13 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
 
 
 def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
-    try:
-        return AutoresetMode(mode)
-    except ValueError:
-        raise unknown_name("autoreset_mode", mode, [known.value for known in AutoresetMode]) from None
+    """The mode by Gymnasium's value ("SameStep") or name ("SAME_STEP")."""
+    names = {known.name: known for known in AutoresetMode} | {known.value: known for known in AutoresetMode}
+    if isinstance(mode, AutoresetMode):
+        return mode
+    if mode not in names:
+        raise unknown_name("autoreset_mode", mode, names)
+    return names[mode]
 
 
 def _row_of(batch: Any, position: int) -> Any:

@@ -6,6 +6,7 @@ Plain SB3 needs none of this (``DQN("MlpPolicy", gym.make("TextGen-v0"))`` train
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
 from textgym.errors import ConfigurationError
 
+LARGE_ACTION_SPACE = 2_000
 _NOTHING: dict[str, Any] = {}  # one shared empty info for all rows that go on; SB3 only reads it
 
 
@@ -43,6 +45,13 @@ class NativeVecEnv(VecEnv):
             raise ConfigurationError(
                 f"autoreset mode {mode}: stable-baselines3 expects the next text's first observation in the step that "
                 "ends a text; make the environment with autoreset_mode='SameStep'"
+            )
+        actions = int(envs.single_action_space.n)  # type: ignore[attr-defined]
+        if actions > LARGE_ACTION_SPACE:
+            warnings.warn(
+                f"{actions} actions: stable-baselines3 is slow and hungry above {LARGE_ACTION_SPACE} (a DQN makes "
+                "15 steps a second at 50,000); use a smaller vocabulary",
+                stacklevel=2,
             )
         self.envs = envs
         self._actions: NDArray[Any] = np.zeros(0, dtype=np.int64)

@@ -7,9 +7,7 @@ importing this package imports neither torch nor any other optional package.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -77,7 +75,8 @@ def resolve_reward(spec: object, *, level: str | None = None) -> Score:
 
             - a reward or a plain function, by the rule of :func:`~textgym.rewards.combine.as_reward`;
             - a name in :data:`REWARDS` or in the entry-point group ``textgym.rewards``;
-            - ``"module:attribute"``: a reward, a plain function, or a class, which is then called;
+            - ``"module:attribute"``: a reward, a plain function, or a class, which is then called; Python must be able
+              to import the module (the command line adds the current folder to its path);
             - a folder with a transformers classifier (``config.json``);
             - a ``.safetensors`` file of a :class:`~textgym.rewards.preference.PreferenceReward`;
             - ``{"name": any of these strings, **params}``; the params go to the class.
@@ -165,14 +164,11 @@ def _load(path: str) -> Any:
 
 def _import(name: str, path: str) -> Any:
     unknown = ConfigurationError(
-        f"reward={path!r}: there is no module {name!r} (looked in {str(Path.cwd())!r} and among the installed packages)"
+        f"reward={path!r}: there is no module {name!r} on Python's path; start Python in the folder of {name}.py, or "
+        "add that folder to PYTHONPATH"
     )
-    top = name.partition(".")[0]
     if not all(part.isidentifier() for part in name.split(".")):
         raise unknown
-    if importlib.util.find_spec(top) is None:
-        # An installed console script does not look in the current folder, where users keep their reward.py.
-        sys.path.append(str(Path.cwd()))
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -24,6 +24,9 @@ TEXTS = ("completion", "pair", "chat")
 DTYPES = ("float32", "float16", "bfloat16")
 CACHED_TEXTS = 100_000
 Text = tuple[str, ...]  # one segment, or two
+_CONVERSION = """textgym opens no pickles (.bin, .pt), since they can run code; if you trust it, these lines convert it:
+    from transformers import AutoModelForSequenceClassification as Classifier
+    Classifier.from_pretrained({0!r}).save_pretrained({0!r})"""
 
 
 @dataclass(frozen=True)
@@ -121,9 +124,10 @@ class _Model:
     def __init__(self, settings: ClassifierReward) -> None:
         self._settings = settings
         self._tokenizer, self._model = _load(settings)
-        config = self._model.config
-        self._column = _choose_column(config.id2label, settings.label, settings.output, settings.path_or_name)
-        self._independent = config.problem_type == "multi_label_classification"
+        self._column = _choose_column(
+            self._model.config.id2label, settings.label, settings.output, settings.path_or_name
+        )
+        self._independent = self._model.config.problem_type == "multi_label_classification"
         self._max_length = _window(self._tokenizer, self._model, settings.max_length)
         self._pad_id = _pad_id(self._model)
         self._tokenizer.truncation_side = "right" if settings.text in ("completion", "pair") else "left"
@@ -161,8 +165,7 @@ class _Model:
         return next((name for name in names if name), part)
 
     def _encode(self, texts: Sequence[Text]) -> list[dict[str, list[int]]]:
-        # A chat template writes its own special tokens.
-        options = {"add_special_tokens": self._settings.text != "chat", "verbose": False}
+        options = {"add_special_tokens": self._settings.text != "chat", "verbose": False}  # a chat template has its own
         rows = [self._tokenizer(*text, **options) for text in texts]
         for index, row in enumerate(rows):
             if not row["input_ids"]:
@@ -184,8 +187,7 @@ class _Model:
             padded = [row[name] + fill * (longest - len(row[name])) for row in rows]
             inputs[name] = torch.tensor(padded, device=self._model.device)
         with torch.inference_mode():
-            scores: list[float] = self._output(self._model(**inputs).logits.double()).tolist()
-        return scores
+            return list(self._output(self._model(**inputs).logits.double()).tolist())
 
     def _output(self, logits: Any) -> Any:
         import torch
@@ -243,18 +245,12 @@ def _read_labels(folder: Path) -> dict[int, str]:
     if not (folder / "config.json").is_file():
         raise ConfigurationError(f"{str(folder)!r} is no folder with a classifier: it has no config.json")
     if not any(folder.glob("*.safetensors")):
-        raise ConfigurationError(
-            f"{str(folder)!r} has no weights as safetensors. textgym opens no pickles (.bin, .pt), since they can run "
-            f"code; if you trust the source, these two lines convert them:\n{_conversion(str(folder))}"
-        )
+        has_pickle = any(path.suffix in (".bin", ".pt", ".pth") for path in folder.iterdir())
+        advice = _CONVERSION.format(str(folder)) if has_pickle else "expected model.safetensors beside config.json"
+        raise ConfigurationError(f"{str(folder)!r} has no weights as safetensors: {advice}")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     labels = config.get("id2label") or {index: f"LABEL_{index}" for index in range(config.get("num_labels", 2))}
     return {int(index): name for index, name in labels.items()}
-
-
-def _conversion(source: str) -> str:
-    first = "from transformers import AutoModelForSequenceClassification as Classifier"
-    return f"    {first}\n    Classifier.from_pretrained({source!r}).save_pretrained({source!r})"
 
 
 def _choose_column(labels: Mapping[int, str], label: str | None, output: str | None, source: str) -> int:
@@ -288,14 +284,16 @@ def _load(settings: ClassifierReward) -> tuple[Any, Any]:
         model, info = AutoModelForSequenceClassification.from_pretrained(
             source, use_safetensors=True, output_loading_info=True, **options
         )
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged file is a SafetensorError, which is no OSError
+        advice = "" if Path(source).exists() else f"; {_CONVERSION.format(source)}"
         raise ConfigurationError(
             f"no classifier could be loaded from {source!r}: expected a folder with config.json, model.safetensors "
-            f"and a tokenizer, or a hub name ({type(error).__name__}: {str(error).splitlines()[0]}). If it has a "
-            f"pickle that you trust:\n{_conversion(source)}"
+            f"and a tokenizer, or a hub name ({type(error).__name__}: {str(error).partition(chr(10))[0]}){advice}"
         ) from error
     if info["missing_keys"]:  # transformers fills them with random numbers
-        names = ", ".join(sorted(info["missing_keys"]))
-        raise ConfigurationError(f"{source!r} is no trained classifier: it has no weights for {names}")
+        raise ConfigurationError(f"{source!r} is no trained classifier: no weights for {sorted(info['missing_keys'])}")
     device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    return tokenizer, model.to(device=device, dtype=getattr(torch, settings.dtype)).eval()
+    try:
+        return tokenizer, model.to(device=device, dtype=getattr(torch, settings.dtype)).eval()
+    except (AssertionError, RuntimeError) as error:
+        raise ConfigurationError(f"device={device!r} cannot be used here: {error}") from error

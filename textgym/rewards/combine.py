@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textgym.episodes import EpisodeBatch, Score
-from textgym.errors import ConfigurationError, RewardError, suggestion
+from textgym.errors import ConfigurationError, RewardError, TextGymError, suggestion
 
 UNBOUNDED = (-math.inf, math.inf)
 TEXT_PARAMETERS = ("prompt", "completion", "reference", "references")
@@ -179,6 +179,42 @@ class WeightedSum:
         return self
 
 
+@dataclass(frozen=True, repr=False)
+class BatchFunction:
+    """A plain function of one parameter as a reward, which says so where it fails.
+
+    Someone who meant it to score one text at a time then learns why it was handed a batch.
+
+    Raises:
+        RewardError: if the function raises, or returns something that is not one number a text.
+    """
+
+    f: Callable[..., Any]
+
+    def __call__(self, batch: EpisodeBatch) -> NDArray[np.float64]:
+        """What the function makes of the batch, ``(B,)`` float64."""
+        try:
+            scores = np.asarray(self.f(batch), dtype=np.float64)
+        except TextGymError:
+            raise
+        except Exception as error:
+            raise RewardError(f"{type(error).__name__}: {error}. {self._hint}") from error
+        if scores.shape != (len(batch),):
+            raise RewardError(f"it returned shape {scores.shape} for {len(batch)} texts. {self._hint}")
+        return scores
+
+    @property
+    def _hint(self) -> str:
+        name = next(parameter.name for parameter in _signature(self.f) if _is_required(parameter))
+        return (
+            f"{_name(self.f)} has one parameter {name!r}, so it is given the whole batch; call it 'completion' to get "
+            "one text at a time"
+        )
+
+    def __repr__(self) -> str:
+        return _name(self.f)
+
+
 def as_reward(function: object) -> Score:
     """Takes a reward as it is and wraps a plain function in :class:`PerText`; the signature decides.
 
@@ -208,7 +244,9 @@ def as_reward(function: object) -> Score:
             f"the reward {_name(function)} takes {_listed(p.name for p in parameters) or 'no argument'}; expected "
             "parameters named 'prompt', 'completion', 'reference' (one text a call) or a single one (an EpisodeBatch)"
         )
-    return function
+    # A parameter named 'batch', or attributes such as f.range, show that the author knows what a reward is.
+    knows = required[0].name == "batch" or not inspect.isfunction(function) or vars(function)
+    return function if knows else BatchFunction(function)
 
 
 def _is_required(parameter: inspect.Parameter) -> bool:
@@ -235,10 +273,10 @@ def _term(name: object, part: Any) -> tuple[str, float, Score]:
 def _check_range(ends: Range | None) -> Range:
     if ends is None:
         return UNBOUNDED
-    low, high = (float(end) for end in ends)
-    if not low <= high:
-        raise ConfigurationError(f"range={ends!r}: expected (least, greatest)")
-    return low, high
+    pair = isinstance(ends, tuple | list) and len(ends) == 2
+    if not pair or not all(isinstance(end, int | float | np.number) for end in ends) or not ends[0] <= ends[1]:
+        raise ConfigurationError(f"range={ends!r}: expected two numbers, (least, greatest)")
+    return float(ends[0]), float(ends[1])
 
 
 def _name(function: object) -> str:

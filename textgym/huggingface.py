@@ -1,0 +1,117 @@
+"""Tokenizers of the ``transformers`` library, which is imported when one is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from textgym.errors import TokenizerError, missing_dependency
+
+
+class HuggingFaceTokenizer:
+    """Any fast tokenizer of the ``transformers`` library.
+
+    Every id of the vocabulary is an action. Ids end a text if the tokenizer or the folder's
+    ``generation_config.json`` names them so; the other special ids are never legal actions.
+
+    Args:
+        path_or_name: A local folder with ``tokenizer.json``, or a name on the hub.
+        revision: The hub revision to pin.
+
+    Raises:
+        TokenizerError: if the tokenizer cannot be loaded or has no end-of-text id; from :meth:`encode`, if the text
+            holds something that the vocabulary lacks and there is no unknown token.
+    """
+
+    def __init__(self, path_or_name: str | Path, *, revision: str | None = None) -> None:
+        self.path_or_name = str(path_or_name)
+        self.revision = revision
+        if Path(path_or_name).is_file():
+            raise TokenizerError(
+                f"{self.path_or_name!r} is a file; pass the folder: {str(Path(path_or_name).parent)!r}"
+            )
+        self.vocab_size = 1 + max(self._backend.get_vocab().values())
+        end_ids = self._end_ids()
+        if not end_ids:
+            raise TokenizerError(
+                f"the tokenizer {self.path_or_name!r} has no end-of-text token, so no text could ever end by itself; "
+                "set one and save it again: tokenizer.add_special_tokens({'eos_token': '<eos>'})"
+            )
+        self.eos_ids: tuple[int, ...] = end_ids
+
+    @cached_property
+    def _backend(self) -> Any:
+        try:
+            from transformers import AutoTokenizer
+        except ImportError as error:
+            raise missing_dependency("transformers", "lm", "HuggingFaceTokenizer") from error
+        try:
+            revision = self.revision or "main"
+            backend = AutoTokenizer.from_pretrained(self.path_or_name, revision=revision, trust_remote_code=False)
+            if len(backend) <= len(backend.all_special_ids):  # transformers makes one up for a folder without any
+                raise ValueError("it has no tokens but special ones")
+        except Exception as error:  # the library's Rust part raises nothing more special for a damaged file
+            raise TokenizerError(
+                f"no tokenizer could be loaded from {self.path_or_name!r}: expected a local folder with tokenizer.json "
+                f"or the name of one on the hub ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
+            ) from error
+        return backend
+
+    def _end_ids(self) -> tuple[int, ...]:
+        own = self._backend.eos_token_id
+        declared: list[int] = [own] if own is not None else []
+        try:
+            from transformers import GenerationConfig
+
+            extra = GenerationConfig.from_pretrained(self.path_or_name, revision=self.revision or "main").eos_token_id
+        except (OSError, ValueError):
+            extra = None
+        declared += [extra] if isinstance(extra, int) else list(extra or [])
+        return tuple(dict.fromkeys(index for index in declared if index < self.vocab_size))
+
+    @cached_property
+    def tokens(self) -> tuple[str, ...]:
+        """The vocabulary's own spelling of each id; ids that the vocabulary skips are ``<unused N>``."""
+        names = {index: token for token, index in self._backend.get_vocab().items()}
+        return tuple(names.get(index, f"<unused {index}>") for index in range(self.vocab_size))
+
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """All special ids and unused rows, end ids excluded."""
+        gaps = set(range(self.vocab_size)) - set(self._backend.get_vocab().values())
+        # Llama's header tokens, for one, are special as added tokens and no named special token.
+        added = {index for index, token in self._backend.added_tokens_decoder.items() if token.special}
+        return frozenset((set(self._backend.all_special_ids) | added | gaps) - set(self.eos_ids))
+
+    @property
+    def unk_id(self) -> int | None:
+        """The tokenizer's own unknown id, where it has one."""
+        unknown = self._backend.unk_token_id
+        return None if unknown in self.eos_ids else unknown
+
+    def encode(self, text: str) -> list[int]:
+        """Turns text into ids, without any special id that the text does not spell out."""
+        try:
+            return list(self._backend.encode(text, add_special_tokens=False))
+        except Exception as error:  # what the Rust part raises is nothing more special
+            raise TokenizerError(
+                f"the tokenizer {self.path_or_name!r} cannot encode {text[:60]!r} ({error}); it seems to have no "
+                "unknown token in its vocabulary: add one, or keep to texts that it knows"
+            ) from error
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Decodes the whole sequence at once; special and end ids leave no trace."""
+        hidden = self.special_ids.union(self.eos_ids)
+        kept = [int(index) for index in ids if 0 <= index < self.vocab_size and index not in hidden]
+        return str(self._backend.decode(kept, clean_up_tokenization_spaces=False))
+
+    def __repr__(self) -> str:
+        return f"HuggingFaceTokenizer({self.path_or_name!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_backend"}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> HuggingFaceTokenizer:
+        return self
