@@ -176,10 +176,8 @@ class _SB3Agent:
         tokens = tokens_of(observations)
         width = self._policy().observation_space.shape[0] // (self.vocab_size + 1)
         if tokens.shape[1] != width or tokens.max() > self.vocab_size:
-            raise ConfigurationError(
-                f"this agent learned with {width} positions and {self.vocab_size} ids, "
-                f"the environment has {tokens.shape[1]} positions and ids up to {tokens.max()}"
-            )
+            seen = f"the environment has {tokens.shape[1]} and ids up to {tokens.max()}"
+            raise ConfigurationError(f"this agent learned with {width} positions and {self.vocab_size} ids, {seen}")
         return one_hot(tokens, self.vocab_size)
 
     def save(self, path: Path) -> None:

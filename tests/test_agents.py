@@ -237,3 +237,62 @@ def test_log_probs_of_policies(name: str) -> None:
     assert np.array_equal(log_probs.argmax(axis=1), agent.act(observations, masks))
     if name == "maskable_ppo":
         assert np.exp(log_probs[~masks]).max() < 1e-6
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_the_same_sampling_seed_writes_the_same_texts(name: str) -> None:
+    agent = make_small(name)
+    agent.learn(TINY, 1000)
+    first = textgym.generate(agent, TINY, n=30, seed=5)
+    assert textgym.generate(agent, TINY, n=30, seed=5) == first
+    assert textgym.generate(agent, TINY, n=30, seed=6) != first
+
+
+def test_a_sampling_dqn_explores_among_legal_tokens() -> None:
+    pytest.importorskip("sb3_contrib")
+    agent = make_agent("dqn", seed=0, **{**SMALL["dqn"], "exploration_final_eps": 1.0})
+    agent.learn(TINY, 500)
+    observations, masks = see(300)
+    drawn = agent.act(observations, masks, deterministic=False)
+    assert masks[np.arange(300), drawn].all()
+    assert len(set(drawn.tolist())) == masks[0].sum()
+
+
+def test_visits_count_every_token_written() -> None:
+    agent = QLearning(seed=0)
+    agent.learn(TINY, 3200)
+    assert agent.visits.sum() == 3200
+
+
+@pytest.mark.parametrize("name", ["q_learning", "ppo"])
+def test_another_vocabulary_is_an_error_that_says_so(name: str) -> None:
+    agent = make_small(name)
+    with pytest.raises(ConfigurationError, match="not learned anything"):
+        textgym.evaluate(agent, TINY, episodes=2)
+    agent.learn(TINY, 1000)
+    with pytest.raises(ConfigurationError, match="learned with"):
+        textgym.evaluate(agent, "TextGen-v0", episodes=2)
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_too_few_steps_for_one_update_are_an_error(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="too few"):
+        make_small(name).learn(TINY, 3)
+
+
+def test_a_damaged_run_folder_is_explained(tmp_path: Path) -> None:
+    agent = QLearning(seed=0)
+    agent.learn(TINY, 320)
+    agent.save(tmp_path)
+    (tmp_path / "table.npz").write_bytes(b"torn")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_agent(tmp_path)
+
+
+def test_scoring_in_a_metered_environment_costs_what_writing_would() -> None:
+    meter = Meter(10)
+    envs = MeteredFactory.around(TINY, meter)
+    textgym.score(envs, ["praise the movie"], ["was great"])
+    assert (meter.steps, meter.reward_calls) == (3, 1)
+    with pytest.raises(BudgetSpent):
+        textgym.score(envs, ["praise the movie"] * 5, ["was great"] * 5)

@@ -112,3 +112,46 @@ def test_settings_read_json_values_and_later_ones_win(tmp_path: Path) -> None:
     file.write_text('{"level": "easy", "max_new_tokens": 3}', encoding="utf-8")
     values = cli._settings(["level=tiny", "gold=true", 'reward={"name": "reviews"}'], file)
     assert values == {"level": "tiny", "max_new_tokens": 3, "gold": True, "reward": {"name": "reviews"}}
+
+
+def test_an_agent_of_ones_own_is_saved_and_loaded_with_trust(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\n"
+        "class First:\n"
+        "    def __init__(self, *, seed=0): pass\n"
+        "    def learn(self, envs, total_steps): envs.vector(2).reset()\n"
+        "    def act(self, observations, action_masks=None, *, deterministic=True, episode_starts=None):\n"
+        "        return np.argmax(action_masks, axis=1)\n"
+        "    def save(self, path): pass\n"
+        "    @classmethod\n"
+        "    def load(cls, path): return cls()\n",
+        encoding="utf-8",
+    )
+    trained = textgym("train", "mine:First", "--steps", "10", "--save", "runs/first", folder=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    refused = textgym("generate", "runs/first", folder=tmp_path)
+    assert refused.returncode == 2
+    assert "--trust" in refused.stderr
+    written = textgym("generate", "runs/first", "--trust", "-n", "2", folder=tmp_path)
+    assert written.returncode == 0, written.stderr
+    assert len(written.stdout.splitlines()) == 3
+
+
+def test_only_splits_that_exist_are_scored(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("prompt,split\nsay hi,train\n", encoding="utf-8")
+    own = ["--set", "prompts=p.csv", "--set", "tokenizer=word", "--set", "reward=len_reward:brief"]
+    (tmp_path / "len_reward.py").write_text(
+        "def brief(completion):\n    return -float(len(completion))\n", encoding="utf-8"
+    )
+    result = textgym("train", "uniform", *own, "--steps", "200", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "train prompts" in result.stdout
+    assert "test prompts" not in result.stdout
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_the_training(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file", encoding="utf-8")
+    result = textgym("train", "uniform", "--save", "taken", folder=tmp_path)
+    assert result.returncode == 2
+    assert "cannot be made" in result.stderr
+    assert "trained" not in result.stdout

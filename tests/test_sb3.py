@@ -162,3 +162,22 @@ def test_token_embedding_trains_and_looks_tokens_up() -> None:
 def test_token_embedding_refuses_other_observations() -> None:
     with pytest.raises(ConfigurationError, match="observation='dict'"):
         TokenEmbedding(gym.make("TextGen-v0").observation_space)  # type: ignore[arg-type]
+
+
+def test_sb3_makes_the_environment_from_its_id() -> None:
+    """SB3 first asks for render_mode="rgb_array" and falls back on a TypeError."""
+    with pytest.warns(UserWarning, match="render_modes"):
+        model = sb3.PPO("MlpPolicy", "TextGen-v0", n_steps=16, batch_size=16, device="cpu")
+    assert model.get_env() is not None
+
+
+def test_a_plain_sb3_model_can_be_evaluated() -> None:
+    model = sb3.PPO("MlpPolicy", gym.make("TextGen-v0"), n_steps=64, batch_size=64, device="cpu", seed=0)
+    assert textgym.evaluate(model, "TextGen-v0", episodes=8).returns.shape == (8,)
+
+
+def test_huge_action_spaces_are_warned_of() -> None:
+    words = textgym.tokenizers.WordTokenizer([f"w{number}" for number in range(2500)])
+    large = {"prompts": ["w1"], "tokenizer": words, "reward": lambda batch: np.zeros(len(batch))}
+    with pytest.warns(UserWarning, match="2502 actions"):
+        native(2, **large)

@@ -245,3 +245,11 @@ def test_tasks_pickle_without_what_they_built() -> None:
     assert BUILT == []
     assert again.prompts.texts == task.prompts.texts
     assert BUILT == ["prompts", "tokenizer"]
+
+
+def test_the_gold_facts_of_another_reward_follow_the_level() -> None:
+    from textgym import tasks
+
+    changed = tasks.get("Reviews").override(reward=lambda batch: np.zeros(len(batch)))
+    assert changed.at("tiny").returns(kind="gold") == tasks.get("Reviews", "tiny").returns(kind="gold")
+    assert changed.returns(kind="gold") == tasks.get("Reviews").returns(kind="gold")

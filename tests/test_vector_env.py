@@ -297,3 +297,9 @@ def test_each_lane_is_a_line_of_text() -> None:
 def test_both_environments_say_how_a_text_ends() -> None:
     assert make_envs().eos_id == TextGenerationEnv(PLAIN).eos_id == EOS
     assert make_envs("two ends").eos_id == 7
+
+
+@pytest.mark.parametrize("name", ["SAME_STEP", "SameStep"])
+def test_autoreset_modes_go_by_name_or_value(name: str) -> None:
+    envs: Any = gym.make_vec("TextGen-v0", num_envs=2, autoreset_mode=name)
+    assert envs.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP

@@ -172,11 +172,11 @@ def _act_of(agent: Any) -> Act:
     if isinstance(agent, type | str):
         raise ConfigurationError(f"{agent!r} is no agent yet; make one, for example with make_agent('q_learning')")
     if hasattr(agent, "act"):
-        return agent.act  # type: ignore[no-any-return]
+        return agent.act
     if hasattr(agent, "predict"):
 
         def predict(observations: Any, masks: Any, *, deterministic: bool, episode_starts: Any) -> NDArray[np.int64]:
-            return agent.predict(observations, deterministic=deterministic)[0]  # type: ignore[no-any-return]
+            return agent.predict(observations, deterministic=deterministic)[0]
 
         return predict
     if not callable(agent):
@@ -184,16 +184,14 @@ def _act_of(agent: Any) -> Act:
             f"{agent!r}: expected an agent with act(observations, action_masks, *, deterministic, episode_starts), "
             "such a function, or a stable-baselines3 model"
         )
-    return agent  # type: ignore[no-any-return]
+    return agent
 
 
 def _check_actions(actions: Any, count: int) -> NDArray[np.int64]:
     array = np.asarray(actions)
     if array.shape != (count,) or array.dtype.kind not in "iu":
-        raise ConfigurationError(
-            f"act() returned shape {array.shape} of type {array.dtype} for {count} observations; "
-            "expected one token id each"
-        )
+        what = f"shape {array.shape} of type {array.dtype} for {count} observations"
+        raise ConfigurationError(f"act() returned {what}; expected one token id each")
     return array
 
 

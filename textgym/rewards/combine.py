@@ -245,8 +245,11 @@ def as_reward(function: object) -> Score:
             "parameters named 'prompt', 'completion', 'reference' (one text a call) or a single one (an EpisodeBatch)"
         )
     # A parameter named 'batch', or attributes such as f.range, show that the author knows what a reward is.
-    knows = required[0].name == "batch" or not inspect.isfunction(function) or vars(function)
-    return function if knows else BatchFunction(function)
+    return BatchFunction(function) if required[0].name != "batch" and _is_plain(function) else function
+
+
+def _is_plain(function: Any) -> bool:
+    return inspect.isfunction(function) and not vars(function)
 
 
 def _is_required(parameter: inspect.Parameter) -> bool:
