@@ -66,10 +66,19 @@ def suggestion(name: str, choices: Iterable[str]) -> str:
 
 
 def unknown_name(kind: str, name: object, choices: Iterable[str]) -> UnknownNameError:
-    """Builds the error for a name that is not among the choices."""
+    """Builds the error for a name that is not among the choices: the nearest one first, then all.
+
+    Example:
+        >>> print(unknown_name("level", "tniy", ["easy", "tiny"]))
+        unknown level 'tniy'. Did you mean 'tiny'? Known: easy, tiny.
+        >>> print(unknown_name("level", "x", ["easy", "tiny"]))
+        unknown level 'x'. Did you mean one of these: easy, tiny?
+    """
     known = sorted(choices)
+    names = ", ".join(known) or "none"
     hint = suggestion(str(name), known)
-    return UnknownNameError(f"unknown {kind} {name!r}.{hint} Known: {', '.join(known) or 'none'}.")
+    hint = f"{hint} Known: {names}." if hint or not known else f" Did you mean one of these: {names}?"
+    return UnknownNameError(f"unknown {kind} {name!r}.{hint}")
 
 
 def check_names(kind: str, names: Iterable[str], choices: Iterable[str]) -> None:
