@@ -77,7 +77,7 @@ def pair(task: Task, lanes: int, mode: AutoresetMode, *, texts: bool = True, **k
     return Pair(native, SyncVectorEnv(makers, autoreset_mode=mode), texts=texts)
 
 
-def drive(both: Pair, steps: int, *, seed: int = 11, illegal: float = 0.1, episodes: int = 0) -> None:
+def assert_equal_play(both: Pair, steps: int, *, seed: int = 11, illegal: float = 0.1, episodes: int = 0) -> None:
     """Plays until ``steps`` steps, or ``episodes`` episodes in every lane, are done."""
     rng = np.random.default_rng(seed)
     both.reset(seed=seed)
@@ -93,7 +93,7 @@ def drive(both: Pair, steps: int, *, seed: int = 11, illegal: float = 0.1, episo
 def test_the_default_environment_over_200_episodes_a_lane(lanes: int, mode: AutoresetMode) -> None:
     native = gym.make_vec("TextGen-v0", num_envs=lanes, autoreset_mode=mode, text_infos=True)
     makers = [partial(gym.make, "TextGen-v0", disable_env_checker=True)] * lanes
-    drive(Pair(native, SyncVectorEnv(makers, autoreset_mode=mode)), 0, episodes=200)
+    assert_equal_play(Pair(native, SyncVectorEnv(makers, autoreset_mode=mode)), 0, episodes=200)
 
 
 @every_mode
@@ -102,7 +102,7 @@ def test_every_id_with_gold_and_without_texts(env_id: str, kwargs: dict[str, Any
     kwargs = {**kwargs, "gold": True, "split": "all"}
     native = gym.make_vec(env_id, num_envs=3, autoreset_mode=mode, **kwargs)
     makers = [partial(gym.make, env_id, disable_env_checker=True, **kwargs)] * 3
-    drive(Pair(native, SyncVectorEnv(makers, autoreset_mode=mode), texts=False), 60)
+    assert_equal_play(Pair(native, SyncVectorEnv(makers, autoreset_mode=mode), texts=False), 60)
 
 
 @every_mode
@@ -111,26 +111,26 @@ def test_every_id_with_gold_and_without_texts(env_id: str, kwargs: dict[str, Any
 def test_what_the_suite_has_not(name: str, timing: str, mode: AutoresetMode) -> None:
     if (name, timing) == ("noisy", "step"):
         pytest.skip("noise is not paid by step")
-    drive(pair(TOYS[name], 3, mode, reward_timing=timing), 40)
+    assert_equal_play(pair(TOYS[name], 3, mode, reward_timing=timing), 40)
 
 
 @every_mode
 @pytest.mark.parametrize("observation", ["tokens", "dict", "one_hot", "text"])
 @pytest.mark.parametrize("name", ["plain", "ruled"])
 def test_every_observation(name: str, observation: str, mode: AutoresetMode) -> None:
-    drive(pair(TOYS[name], 3, mode, observation=observation), 40)
+    assert_equal_play(pair(TOYS[name], 3, mode, observation=observation), 40)
 
 
 @every_mode
 @pytest.mark.parametrize("include_mask", [True, False])
 def test_masks_are_told_in_both_or_in_neither(include_mask: bool, mode: AutoresetMode) -> None:
-    drive(pair(TOYS["ruled"], 3, mode, observation="dict", include_mask=include_mask), 40)
+    assert_equal_play(pair(TOYS["ruled"], 3, mode, observation="dict", include_mask=include_mask), 40)
 
 
 @every_mode
 def test_gold_and_success_of_illegal_texts_too(mode: AutoresetMode) -> None:
-    drive(pair(PLAIN, 4, mode, gold=True, reward_timing="step"), 60, illegal=0.4)
-    drive(pair(TOYS["combined"], 4, mode, gold=True, illegal_reward=-0.25), 60, illegal=0.4)
+    assert_equal_play(pair(PLAIN, 4, mode, gold=True, reward_timing="step"), 60, illegal=0.4)
+    assert_equal_play(pair(TOYS["combined"], 4, mode, gold=True, illegal_reward=-0.25), 60, illegal=0.4)
 
 
 @every_mode
@@ -139,7 +139,7 @@ def test_gold_and_success_of_illegal_texts_too(mode: AutoresetMode) -> None:
 def test_marked_failures(how: str, timing: str, mode: AutoresetMode) -> None:
     reward = WeightedSum({"faulty": Faulty(how), "shortness": (0.1, Shortness())})
     both = pair(toy(reward=reward), 4, mode, on_reward_error="mark", reward_timing=timing)
-    drive(both, 60, illegal=0.3)
+    assert_equal_play(both, 60, illegal=0.3)
     assert both.native.reward_failures == sum(both.sync.get_attr("reward_failures"))
     assert (both.native.reward_failures == 0) == (how == "batches")
 
