@@ -13,11 +13,14 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from textgym.errors import ConfigurationError
+
 from .ledger import Ledger
 from .records import RunResult, RunSpec, versions
 from .runs import run
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_UNSENDABLE = "the run's arguments cannot be sent to another process; name functions of a module, not lambdas"
 _PROGRESS_SECONDS = 0.2
 
 
@@ -58,7 +61,7 @@ def _start(spec: RunSpec, workers: dict[Connection, _Worker], ledger: Ledger) ->
             process.start()
     except Exception as error:  # arguments that cannot be sent to another process, such as a lambda
         ours.close()
-        ledger.finished(_failed(spec, error))
+        ledger.finished(_failed(spec, ConfigurationError(f"{_UNSENDABLE} ({type(error).__name__}: {error})")))
     else:
         workers[ours] = _Worker(spec, process, ours, time.perf_counter())
     finally:

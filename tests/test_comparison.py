@@ -70,7 +70,7 @@ def test_what_cannot_be_sent_to_a_worker_is_a_failed_run(tmp_path):
     entry = Entry(agent="uniform", steps=40, env={**TINY, "reward": lambda prompt, completion: 0.0})
     (result,) = compare(small(entry), tmp_path, processes=1)
     assert result.status == "failed"
-    assert "pickle" in result.error
+    assert "cannot be sent to another process" in result.error
 
 
 def test_started_again_only_what_is_missing_is_run(tmp_path):
