@@ -5,6 +5,7 @@ The networks see one-hot tokens and, MaskablePPO apart, no masks: that some toke
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -98,7 +99,7 @@ def _check_sizes(config: Any, *names: str) -> None:
             raise ConfigurationError(f"{name}={getattr(config, name)!r}: expected a whole number of at least 1")
 
 
-class _SB3Agent:
+class _SB3Agent(ABC):
     """Trains one SB3 algorithm on one-hot tokens and keeps its policy network."""
 
     algorithm: ClassVar[type[Any]]
@@ -156,12 +157,14 @@ class _SB3Agent:
         That policy is the softmax of policy gradients; a DQN writes a random legal token now and then, as in training.
         """
         if deterministic:
-            actions, _ = self._policy().predict(self._features(observations), deterministic=True)
-            return np.asarray(actions, dtype=np.int64)
+            return np.asarray(
+                self._policy().predict(self._features(observations), deterministic=True)[0], dtype=np.int64
+            )
         return self._sample(observations, action_masks)
 
+    @abstractmethod
     def _sample(self, observations: Any, action_masks: NDArray[np.bool_] | None) -> NDArray[np.int64]:
-        raise NotImplementedError
+        """Draws from the agent's own policy."""
 
     def seed_sampling(self, seed: int) -> None:
         """Starts the random numbers of :meth:`act` anew."""

@@ -39,17 +39,17 @@ class Pair:
         assert_same(native[-1], infos)
         assert_finite(native[-1])
 
-    def reset(self, **kwargs: Any) -> None:
+    def assert_same_reset(self, **kwargs: Any) -> None:
         options = kwargs.pop("options", None)
         copies = [None if options is None else dict(options) for _ in range(2)]  # SyncVectorEnv takes things out
         self.same(self.native.reset(options=copies[0], **kwargs), self.sync.reset(options=copies[1], **kwargs))
         assert_same(copies[0], options)
 
-    def step(self, actions: Any) -> tuple[Any, ...]:
+    def assert_same_step(self, actions: Any) -> tuple[Any, ...]:
         if self.mode is AutoresetMode.DISABLED and self.native.unwrapped.last_episodes is not None:
             ended = np.zeros(self.native.num_envs, dtype=bool)
             ended[self.native.unwrapped.last_rows] = True
-            self.reset(options={"reset_mask": ended})
+            self.assert_same_reset(options={"reset_mask": ended})
         native = self.native.step(actions)
         self.same(native, self.sync.step(actions))
         return native
@@ -80,10 +80,10 @@ def pair(task: Task, lanes: int, mode: AutoresetMode, *, texts: bool = True, **k
 def assert_equal_play(both: Pair, steps: int, *, seed: int = 11, illegal: float = 0.1, episodes: int = 0) -> None:
     """Plays until ``steps`` steps, or ``episodes`` episodes in every lane, are done."""
     rng = np.random.default_rng(seed)
-    both.reset(seed=seed)
+    both.assert_same_reset(seed=seed)
     ended = np.zeros(both.native.num_envs, dtype=int)
     while steps > 0 or ended.min() < episodes:
-        ended += both.step(any_actions(both.native, rng, illegal=illegal))[2]
+        ended += both.assert_same_step(any_actions(both.native, rng, illegal=illegal))[2]
         steps -= 1
     assert ended.min() > 0, "a comparison in which nothing ended says little"
 
@@ -151,25 +151,25 @@ def test_marked_failures(how: str, timing: str, mode: AutoresetMode) -> None:
 def test_resets_in_the_middle_with_and_without_seeds(mode: AutoresetMode) -> None:
     both, rng = pair(TOYS["combined"], 3, mode), np.random.default_rng(1)
     for kwargs in ({"seed": 5}, {}, {"seed": [7, None, 0]}, {"seed": 5}, {"seed": [1, 2, 3]}):
-        both.reset(**kwargs)
+        both.assert_same_reset(**kwargs)
         for _ in range(6):
-            both.step(any_actions(both.native, rng))
+            both.assert_same_step(any_actions(both.native, rng))
 
 
 @every_mode
 def test_resets_to_a_prompt(mode: AutoresetMode) -> None:
     both, rng = pair(PLAIN, 3, mode), np.random.default_rng(1)
     for index in (0, 4, 2):
-        both.reset(seed=index, options={"prompt_index": index})
+        both.assert_same_reset(seed=index, options={"prompt_index": index})
         assert both.native.prompt_indices.tolist() == [index] * 3
         for _ in range(8):
-            both.step(any_actions(both.native, rng))
+            both.assert_same_step(any_actions(both.native, rng))
 
 
 @every_mode
 def test_resets_of_some_lanes(mode: AutoresetMode) -> None:
     both, rng = pair(TOYS["ruled"], 5, mode), np.random.default_rng(1)
-    both.reset(seed=3)
+    both.assert_same_reset(seed=3)
     for number in range(40):
         if number % 4 == 3:
             lanes = rng.random(5) < 0.5
@@ -177,9 +177,9 @@ def test_resets_of_some_lanes(mode: AutoresetMode) -> None:
             lanes[rng.integers(5)] = True
             extra = [{}, {"seed": number}, {"seed": [number, None, 4, None, 6]}][number // 4 % 3]
             prompt = [{}, {"prompt_index": 2}][number % 8 // 4]
-            both.reset(options={"reset_mask": lanes, **prompt}, **extra)
+            both.assert_same_reset(options={"reset_mask": lanes, **prompt}, **extra)
         else:
-            both.step(any_actions(both.native, rng))
+            both.assert_same_step(any_actions(both.native, rng))
 
 
 def test_each_lane_may_have_its_own_prompt() -> None:

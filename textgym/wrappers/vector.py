@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from textgym.observations import (
 )
 
 
-class _TokenView(VectorWrapper[Any, Any, Any, Any, Any]):
+class _TokenView(VectorWrapper[Any, Any, Any, Any, Any], ABC):
     """Applies a pure function to token observations, final observations of SAME_STEP included."""
 
     def __init__(self, env: VectorEnv[Any, Any, Any], space: spaces.Space[Any]) -> None:
@@ -33,9 +34,9 @@ class _TokenView(VectorWrapper[Any, Any, Any, Any, Any]):
         self.single_observation_space = space
         self.observation_space = batch_space(space, env.num_envs)
 
+    @abstractmethod
     def view(self, tokens: NDArray[np.int32], prompt_indices: NDArray[np.int64]) -> Any:
         """Turns ``(B, P + T)`` ids into a batch of observations."""
-        raise NotImplementedError
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Resets the environment below."""
