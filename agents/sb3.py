@@ -152,14 +152,10 @@ class _SB3Agent(ABC):
         deterministic: bool = True,
         episode_starts: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.int64]:
-        """The network's best token, or with ``deterministic=False`` one from the agent's own policy.
-
-        That policy is the softmax of policy gradients; a DQN writes a random legal token now and then, as in training.
-        """
+        """The network's best token; else a draw: PPO and A2C softmax, DQN epsilon-greedy."""
         if deterministic:
-            return np.asarray(
-                self._policy().predict(self._features(observations), deterministic=True)[0], dtype=np.int64
-            )
+            best, _ = self._policy().predict(self._features(observations), deterministic=True)
+            return np.asarray(best, dtype=np.int64)
         return self._sample(observations, action_masks)
 
     @abstractmethod
