@@ -26,9 +26,12 @@ tokenizers
 episodes
 prompts
 constraints
+automata
 grammars
 comparisons
 ngrams
+language_models
+overlap
 task
 scoring
 rewards.*
@@ -38,6 +41,8 @@ tasks.*
 configuration
 core
 observations
+colours
+rendering.*
 rendering
 env
 vector_env
@@ -45,9 +50,24 @@ wrappers.*
 wrappers
 registration
 factory
+exact.limits
+exact.tree
+exact.expansion
+exact.walking
+exact.policies
+exact.soft
+exact.solution
+exact.machine
+exact
+metrics
 evaluation
 writing
 textgym
+pictures.*
+pictures
+audit
+checks.*
+checks
 integrations.*
 integrations
 agents.base
@@ -73,6 +93,8 @@ benchmarks.*
 benchmarks
 assets.*
 progress
+cli.options
+cli.*
 cli
 """.split()
 

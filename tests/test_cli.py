@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from textgym import cli
+from textgym.cli import options
 
 
 def textgym(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -110,7 +110,7 @@ def test_bench_run_prints_a_table_and_builds_a_report(tmp_path: Path) -> None:
 def test_settings_read_json_values_and_later_ones_win(tmp_path: Path) -> None:
     file = tmp_path / "env.json"
     file.write_text('{"level": "easy", "max_new_tokens": 3}', encoding="utf-8")
-    values = cli._settings(["level=tiny", "gold=true", 'reward={"name": "reviews"}'], file)
+    values = options.read_settings(["level=tiny", "gold=true", 'reward={"name": "reviews"}'], file)
     assert values == {"level": "tiny", "max_new_tokens": 3, "gold": True, "reward": {"name": "reviews"}}
 
 

@@ -23,9 +23,9 @@ _LAZY = {
     "score": "textgym.writing",
 }
 _SUBMODULES = (
-    "agents benchmarks cli comparisons constraints configuration core env episodes errors evaluation factory grammars "
-    "integrations keys ngrams observations prompts registration rendering rewards scoring task tasks tokenizers "
-    "vector_env wrappers writing"
+    "agents audit automata benchmarks checks cli colours comparisons constraints configuration core env episodes errors "
+    "evaluation exact factory grammars integrations keys language_models metrics ngrams observations overlap pictures "
+    "prompts registration rendering rewards scoring task tasks tokenizers vector_env wrappers writing"
 ).split()
 
 __all__ = ["__version__", *_LAZY]

@@ -1,0 +1,5 @@
+"""``python -m textgym.cli`` is the command ``textgym``."""
+
+from textgym.cli import main
+
+main()

@@ -1,0 +1,71 @@
+"""``textgym bench run``, ``bench report`` and ``bench throughput``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from textgym.cli.options import make_folder
+from textgym.progress import ComparisonProgress
+
+
+def run(
+    suite: Annotated[str, typer.Option(help="Name of the suite.")] = "demo",
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; default runs/SUITE.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds instead of the suite's own.")] = None,
+    budget: Annotated[float, typer.Option(help="Multiplies every number of steps.")] = 1.0,
+    agent: Annotated[list[str] | None, typer.Option(help="Only this agent; repeatable.")] = None,
+    processes: Annotated[int | None, typer.Option(help="Runs at a time; default one a core.")] = None,
+) -> None:
+    """Train and compare the agents of a suite; started again, it goes on where it stopped."""
+    from textgym.benchmarks.comparison import compare
+
+    folder = out or Path("runs") / suite
+    make_folder(folder)
+    listener = ComparisonProgress()
+    try:
+        compare(
+            suite,
+            folder,
+            seeds=None if seeds is None else range(seeds),
+            budget=budget,
+            processes=processes,
+            agents=agent,
+            on_event=listener,
+        )
+    except KeyboardInterrupt:
+        listener.close()
+        _tell_report(folder)
+        raise typer.Exit(130) from None
+    finally:
+        listener.close()
+    _tell_report(folder)
+
+
+def report(folder: Annotated[Path, typer.Argument(help="Folder that `textgym bench run` wrote.")]) -> None:
+    """Build the report again from the runs that are finished."""
+    _tell_report(folder)
+
+
+def throughput(
+    rounds: Annotated[int, typer.Option(min=1, help="Paired rounds; medians are printed.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0.01, help="Length of one measurement.")] = 0.3,
+    sb3: Annotated[
+        bool, typer.Option("--sb3", help="Also measure stable-baselines3's PPO through both adapters.")
+    ] = False,
+) -> None:
+    """Measure tokens a second against Gymnasium's CartPole, as ratios within this run."""
+    from textgym.benchmarks import throughput
+
+    for line in throughput.report(rounds=rounds, seconds=seconds, sb3=sb3):
+        typer.echo(line)
+
+
+def _tell_report(folder: Path) -> None:
+    from textgym.benchmarks.report import build_report, table_lines
+
+    for line in table_lines(folder):
+        typer.echo(line)
+    typer.echo(f"report: {build_report(folder)}")
