@@ -20,6 +20,7 @@ proof: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 docs: $(READY)
+	$(BIN)/python docs/generate_environments.py --check
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 lint: $(READY) build/mypy

@@ -49,7 +49,7 @@ class QLearning:
         self.act_rng = np.random.default_rng(seed)  # for act, so that an evaluation does not disturb the learning
         self.rows: dict[bytes, int] = {}  # token ids of prompt and prefix -> row of the table
         self.q = np.zeros((0, 0))  # Q values, (rows, V)
-        self.visits = np.zeros(0, dtype=np.int64)
+        self.visits = np.zeros((0, 0), dtype=np.int64)  # how often each was updated, (rows, V)
 
     def learn(self, envs: textgym.EnvFactory, total_steps: int) -> None:
         """Q-learning with epsilon-greedy exploration."""
@@ -75,7 +75,7 @@ class QLearning:
             best_next = np.where(masks, self.q[next_states], -np.inf).max(axis=1)
             target = rewards + c.discount * best_next * ~terminated
             self.q[states, actions] += c.learning_rate * (target - self.q[states, actions])
-            np.add.at(self.visits, states, 1)  # not +=, which counts a state once however many lanes are in it
+            np.add.at(self.visits, (states, actions), 1)  # not +=, which counts once however many lanes agree
             states = next_states
 
     def act(
@@ -124,7 +124,7 @@ class QLearning:
             more = max(1024, len(rows))
             fresh = np.full((more, vocab_size), self.config.initial_value)
             self.q = np.concatenate([self.q.reshape(-1, vocab_size), fresh])
-            self.visits = np.concatenate([self.visits, np.zeros(more, dtype=np.int64)])
+            self.visits = np.concatenate([self.visits.reshape(-1, vocab_size), np.zeros_like(fresh, dtype=np.int64)])
         return states
 
     def save(self, path: Path) -> None:
@@ -153,11 +153,12 @@ def main() -> None:
     task = envs.task()
     print(f"{'text so far':<28} {'visits':>7} {'Q':>7}  best next token")
     masks = envs.vector(1).unwrapped.action_masks()
-    for row in np.argsort(-agent.visits)[:12]:
+    visits = agent.visits.sum(axis=1)
+    for row in np.argsort(-visits)[:12]:
         tokens = np.frombuffer(list(agent.rows)[row], dtype=np.int32)
         best = agent._greedy(np.array([row]), masks)[0]
         text = " ".join(task.tokenizer.tokens[token] for token in tokens if token < agent.q.shape[1])
-        print(f"{text:<28} {agent.visits[row]:>7} {agent.q[row, best]:>7.3f}  {task.tokenizer.tokens[best]}")
+        print(f"{text:<28} {visits[row]:>7} {agent.q[row, best]:>7.3f}  {task.tokenizer.tokens[best]}")
     print(f"greedy normalised reward: {textgym.evaluate(agent, envs, episodes=20).normalized:.3f} (1 is the optimum)")
 
 

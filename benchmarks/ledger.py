@@ -159,5 +159,5 @@ def _outcome(result: RunResult) -> str:
         measure = result.measure("greedy", result.training_split, score)
         if measure is not None:
             value = measure.mean if measure.normalized is None else measure.normalized
-            shown.append(f"{score} {value:.2f}")
+            shown.append(f"{score} {value:.2f}{' (impossible)' if measure.impossible else ''}")
     return ", ".join(shown)

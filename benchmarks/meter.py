@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from textgym.episodes import ILLEGAL, EpisodeBatch
 from textgym.errors import BudgetSpent
-from textgym.evaluation import describe
+from textgym.playing import describe
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -78,6 +78,7 @@ class Measure:
         standard_error: Of that mean.
         normalized: On the scale from random play (0) to the best text (1); None where that is not known.
         n: Number of texts.
+        impossible: A sentence if the mean is higher than anyone can earn, else None.
     """
 
     play: str
@@ -87,6 +88,7 @@ class Measure:
     standard_error: float
     normalized: float | None
     n: int
+    impossible: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -105,7 +107,7 @@ class RunResult:
         train_seconds: Wall time of training.
         evaluation_seconds: Wall time of all evaluations.
         measures: The evaluations.
-        references: split -> score -> random, blind, best and exact, where they are known.
+        references: split -> score -> random, blind, best and which of them are inexact, where they are known.
         curve: About 50 points with steps, reward, gold (None without) and n, from training itself.
         texts: "start" and "end" of training, "greedy" and "held_out" from the evaluations.
         error: Last line of the exception of a failed run.

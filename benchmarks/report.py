@@ -113,7 +113,8 @@ def _measure_row(run: RunResult, measure: Measure) -> str:
         measure.split,
         measure.score,
         f"{plots.number(measure.mean, 4)} ± {plots.number(measure.standard_error, 4)}",
-        "–" if measure.normalized is None else plots.number(measure.normalized),
+        ("–" if measure.normalized is None else plots.number(measure.normalized))
+        + (" (impossible)" if measure.impossible else ""),
         str(measure.n),
     )
     return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"

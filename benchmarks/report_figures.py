@@ -10,7 +10,7 @@ import numpy as np
 from . import report_plots as plots
 from .records import RunResult
 from .report_table import agent_cell
-from .summary import TRAINING, Column, Row, Summary, environment_of, lines_of, scale, score_of
+from .summary import TRAINING, Column, Row, Summary, environment_of, lines_of, scale, score_of, split_of
 
 _FLOOR = -0.5  # scaled curves are cut off here: how bad a beginner is matters little
 
@@ -113,7 +113,7 @@ def seeds_section(summary: Summary, styles: Mapping[str, int]) -> str:
 def _seed_cell(summary: Summary, row: Row, column: Column, style: int) -> str:
     if column not in row.cells:
         return "–"
-    found = [(f"seed {run.spec.seed}", score_of(run, column, summary.scaled)) for run in row.good]
+    found = [(_seed_name(run, column), score_of(run, column, summary.scaled)) for run in row.good]
     low, high = _seed_range(summary, column)
     return plots.seed_plot(
         [(name, value) for name, value in found if value is not None],
@@ -123,6 +123,11 @@ def _seed_cell(summary: Summary, row: Row, column: Column, style: int) -> str:
         high=high,
         lines=[value for value, _ in _seed_ticks(summary, column)] if column[2] in summary.scaled else [],
     )
+
+
+def _seed_name(run: RunResult, column: Column) -> str:
+    measure = run.measure(column[0], split_of(run, column[1]), column[2])
+    return f"seed {run.spec.seed}" + (" (impossible)" if measure and measure.impossible else "")
 
 
 def _seed_axis(summary: Summary, column: Column) -> str:

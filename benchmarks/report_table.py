@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from . import report_plots as plots
-from .stats import Interval
-from .summary import HACKING_GAP, Column, Row, Summary, runs_text
+from .summary import HACKING_GAP, Column, Row, Summary, impossible_lines, runs_text
 
 
 def table_section(summary: Summary, styles: Mapping[str, int]) -> str:
@@ -39,9 +38,14 @@ def _table_row(summary: Summary, row: Row, columns: Sequence[Column], style: int
     evaluation = row.average(lambda run: run.evaluation_seconds)
     runs = f"<span class=alarm>{runs_text(row)}</span>" if row.failed else runs_text(row)
     return (
-        f"<tr><td>{agent_cell(row.label, style)}</td>{cells}<td class=meta>{row.average(lambda run: run.steps):,.0f}"
+        f"<tr><td>{agent_cell(row.label, style)}{_unranked(row)}</td>{cells}"
+        f"<td class=meta>{row.average(lambda run: run.steps):,.0f}"
         f"<small><br>{training:.1f} + {evaluation:.1f} s</small></td><td class=meta>{runs}</td></tr>"
     )
+
+
+def _unranked(row: Row) -> str:
+    return "<small class=alarm><br>not&nbsp;ranked</small>" if row.impossible else ""
 
 
 def agent_cell(label: str, style: int) -> str:
@@ -55,8 +59,9 @@ def _score_cell(summary: Summary, row: Row, column: Column, style: int) -> str:
     if interval is None:
         return "<td class=score>–</td>"
     numbers = (
-        f"<b>{plots.number(interval.estimate)}</b>{_above_blind(summary, column, interval)}"
+        f"<b>{plots.number(interval.estimate)}</b>{_above_blind(summary, row, column)}"
         f"<small>{plots.number(interval.low)} to {plots.number(interval.high)}</small>{_gap(row, column)}"
+        f"{_impossible(row, column)}"
     )
     if column not in summary.columns[:2]:
         return f"<td class=score>{numbers}</td>"
@@ -68,9 +73,15 @@ def _score_cell(summary: Summary, row: Row, column: Column, style: int) -> str:
     return f'<td class="score plotted"><div>{picture}<span>{numbers}</span></div></td>'
 
 
-def _above_blind(summary: Summary, column: Column, interval: Interval) -> str:
+def _impossible(row: Row, column: Column) -> str:
+    sentence = row.impossible.get(column)
+    return f'<small class=alarm title="{escape(sentence)}">⚠ impossible</small>' if sentence else ""
+
+
+def _above_blind(summary: Summary, row: Row, column: Column) -> str:
     lines = summary.lines.get(column[1:])
-    above = column[2] in summary.scaled and lines is not None and interval.low > lines.blind
+    above = column[2] in summary.scaled and lines is not None and row.cells[column].low > lines.blind
+    above = above and column not in row.impossible
     return ' <span title="the whole interval lies above the best prompt-blind text">▲</span>' if above else ""
 
 
@@ -98,10 +109,15 @@ def _reference_rows(summary: Summary, columns: Sequence[Column]) -> str:
         for column in columns:
             lines = summary.lines.get(column[1:]) if column[2] in summary.scaled else None
             value = {"best text": 1.0, "random play": 0.0}.get(name, lines.blind if lines else 0.0)
-            note = "" if lines is None or lines.exact else " <small>estimate</small>"
+            note = " <small>estimate</small>" if lines and _is_estimate(name, lines.inexact) else ""
             cells.append(f'<td class="score">{"–" if lines is None else plots.number(value) + note}</td>')
         rows.append(f"<tr class=line><td>{name}</td>{''.join(cells)}<td colspan=2></td></tr>")
     return "".join(rows)
+
+
+def _is_estimate(name: str, inexact: Sequence[str]) -> bool:
+    """Whether a line is; where the blind text stands between the two others hangs on all three."""
+    return {"best text": "best" in inexact, "random play": "random" in inexact}.get(name, bool(inexact))
 
 
 def _table_notes(summary: Summary) -> str:
@@ -112,7 +128,7 @@ def _table_notes(summary: Summary) -> str:
         notes.append("With so few runs such an interval is too narrow: look at the single seeds below.")
     notes.append("Time is training plus evaluations, mean over runs.")
     if summary.scaled:
-        exact = all(lines.exact for lines in summary.lines.values())
+        exact = not any(lines.inexact for lines in summary.lines.values())
         notes.append(
             "Scale: 0 is random play, 1 the best text (solid mark); the dashed mark is the best single text for all "
             f"prompts. These are {'exact' if exact else 'exact except where they say estimate'}. "
@@ -123,4 +139,5 @@ def _table_notes(summary: Summary) -> str:
         for score in dict.fromkeys(column[2] for column in summary.columns)
         if score not in summary.scaled
     ]
-    return f"<p class='soft small'>{' '.join(notes)}</p>"
+    alarms = "".join(f"<p class=alarm>⚠ {escape(line)}</p>" for line in impossible_lines(summary))
+    return f"{alarms}<p class='soft small'>{' '.join(notes)}</p>"

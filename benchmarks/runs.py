@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from textgym.agents.base import write_atomically
 from textgym.agents.registry import make_agent
@@ -21,6 +22,7 @@ from textgym.errors import BudgetSpent, RewardError, TaskError
 from textgym.evaluation import Evaluation, evaluate
 from textgym.factory import EnvFactory
 from textgym.keys import spawn_seed
+from textgym.scales import standard_error
 from textgym.task import Task
 
 from .meter import Meter, Text
@@ -88,9 +90,11 @@ def _read_task(result: RunResult, task: Task) -> None:
     for split in _splits(result.training_split, task):
         for score in ("reward", "gold"):
             try:
-                result.references.setdefault(split, {})[score] = asdict(task.returns(split, score))
+                known = task.returns(split, score)
             except TaskError:
                 continue  # not known once parts of the task are replaced; nothing is normalised then
+            facts = {**asdict(known), "inexact": list(known.inexact)}  # as JSON has it
+            result.references.setdefault(split, {})[score] = facts
 
 
 def _splits(training: str, task: Task) -> tuple[str, ...]:
@@ -113,19 +117,33 @@ def _evaluate(result: RunResult, agent: Any, factory: EnvFactory) -> None:
 
 
 def _measures(measured: Evaluation, play: str, split: str) -> list[Measure]:
-    found = [_measure(play, split, "reward", measured.returns, measured.normalized)]
-    if measured.mean_gold is not None and measured.golds is not None:
-        found.append(_measure(play, split, "gold", measured.golds, measured.normalized_gold))
+    found = [_measure(play, split, "reward", measured.returns, measured.normalized, measured.impossible)]
+    if measured.golds is not None:
+        found.append(_measure(play, split, "gold", measured.golds, measured.normalized_gold, measured.impossible_gold))
     return found
 
 
-def _measure(play: str, split: str, score: str, values: Any, normalized: float | None) -> Measure:
-    scores = np.asarray(values, dtype=np.float64)
-    mean, n = float(scores.mean()), len(scores)
+def _measure(
+    play: str,
+    split: str,
+    score: str,
+    values: NDArray[np.float64],
+    normalized: float | None,
+    impossible: str | None,
+) -> Measure:
+    mean = float(values.mean())
     if not math.isfinite(mean):
         raise RewardError(f"the {score} of {play} play on the {split} prompts is {mean}; expected a finite number")
-    error = float(scores.std(ddof=1) / math.sqrt(n)) if n > 1 else 0.0
-    return Measure(play=play, split=split, score=score, mean=mean, standard_error=error, normalized=normalized, n=n)
+    return Measure(
+        play=play,
+        split=split,
+        score=score,
+        mean=mean,
+        standard_error=standard_error(values),
+        normalized=normalized,
+        n=len(values),
+        impossible=impossible,
+    )
 
 
 def _different(texts: Iterable[Mapping[str, Any]]) -> list[Text]:

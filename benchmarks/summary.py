@@ -39,6 +39,8 @@ class Row:
             not measured are missing.
         with_failures: The same, each failed run counted as random play; None where nothing failed. Only
             columns on the scale random play = 0, best text = 1.
+        impossible: The columns in which a run earned more than anyone can, with the sentence that says so; such
+            an agent is not ranked.
     """
 
     label: str
@@ -46,6 +48,7 @@ class Row:
     planned: int
     cells: dict[Column, Interval]
     with_failures: dict[Column, Interval] | None
+    impossible: dict[Column, str]
 
     @property
     def good(self) -> list[RunResult]:
@@ -69,11 +72,11 @@ class Lines:
 
     Attributes:
         blind: The best fixed text.
-        exact: Whether random, blind and best are exact.
+        inexact: Which of random, blind and best are not exact.
     """
 
     blind: float
-    exact: bool
+    inexact: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +86,8 @@ class Summary:
     Attributes:
         title: Headline.
         plan: What was to be run; empty if that is not known.
-        rows: The agents, best first: by gold, else by reward, of greedy play on the training prompts.
+        rows: The agents, best first: by gold, else by reward, of greedy play on the training prompts; those with
+            impossible scores last.
         results: The finished runs of the plan.
         scaled: The scores ("gold", "reward") on the scale random play = 0, best text = 1; others are shown
             as they were paid, because the random and best return of the task are not known.
@@ -118,8 +122,7 @@ def summarize(out: Path | str) -> Summary:
     planned = [run["label"] for run in plan.get("runs", [])] or [result.spec.label for result in results]
     rows = [_row(label, results, planned.count(label), scaled) for label in dict.fromkeys(planned)]
     columns = [column for column in COLUMNS if any(column in row.cells for row in rows)]
-    if columns:
-        rows.sort(key=lambda row: -row.cells[columns[0]].estimate if columns[0] in row.cells else np.inf)
+    rows.sort(key=lambda row: _order(row, columns))
     return Summary(
         title=plan.get("title", "Comparison"),
         plan=plan,
@@ -131,6 +134,11 @@ def summarize(out: Path | str) -> Summary:
     )
 
 
+def _order(row: Row, columns: Sequence[Column]) -> tuple[bool, float]:
+    cell = row.cells.get(columns[0]) if columns else None
+    return bool(row.impossible), np.inf if cell is None else -cell.estimate
+
+
 def _row(label: str, results: Iterable[RunResult], planned: int, scaled: frozenset[str]) -> Row:
     runs = tuple(result for result in results if result.spec.label == label)
     failed = any(run.status != "ok" for run in runs)
@@ -140,7 +148,18 @@ def _row(label: str, results: Iterable[RunResult], planned: int, scaled: frozens
         planned=planned,
         cells=_cells(runs, COLUMNS, scaled),
         with_failures=_cells(runs, [c for c in COLUMNS if c[2] in scaled], scaled, failure=0.0) if failed else None,
+        impossible=_impossible(runs),
     )
+
+
+def _impossible(runs: Iterable[RunResult]) -> dict[Column, str]:
+    found: dict[Column, str] = {}
+    for run in runs:
+        for play, prompts, score in COLUMNS if run.status == "ok" else ():
+            measure = run.measure(play, split_of(run, prompts), score)
+            if measure is not None and measure.impossible:
+                found.setdefault((play, prompts, score), f"seed {run.spec.seed}, {play} play: {measure.impossible}")
+    return found
 
 
 def _cells(
@@ -200,8 +219,10 @@ def lines_of(results: Sequence[RunResult]) -> dict[tuple[str, str], Lines]:
                 if fact is not None
             ]
             if blind and len(blind) == len(facts):
-                exact = all(fact["exact"] for fact in facts if fact is not None)
-                found[prompts, score] = Lines(blind=float(np.mean(np.array(blind, dtype=float))), exact=exact)
+                inexact = dict.fromkeys(name for fact in facts if fact is not None for name in fact["inexact"])
+                found[prompts, score] = Lines(
+                    blind=float(np.mean(np.array(blind, dtype=float))), inexact=tuple(inexact)
+                )
     return found
 
 
@@ -214,7 +235,8 @@ def table_lines(out: Path | str) -> list[str]:
     widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
     lines = [_join(head, widths), _join(["-" * width for width in widths], widths)]
     lines += [_join(row, widths) for row in body]
-    return [*lines, "", *_failures(summary), *_notes(summary)]
+    warnings = [f"! {line}" for line in impossible_lines(summary)]
+    return [*lines, "", *warnings, *_failures(summary), *_notes(summary)]
 
 
 def _heading(column: Column) -> str:
@@ -223,9 +245,21 @@ def _heading(column: Column) -> str:
 
 
 def _text_row(row: Row, columns: Sequence[Column]) -> list[str]:
-    cells = [interval_text(row.cells[column]) if column in row.cells else "-" for column in columns]
+    cells = [_cell_text(row, column) for column in columns]
     seconds = row.average(lambda run: run.train_seconds)
     return [row.label, *cells, f"{row.average(lambda run: run.steps):,.0f}", f"{seconds:.0f} s", runs_text(row)]
+
+
+def _cell_text(row: Row, column: Column) -> str:
+    mark = " !" if column in row.impossible else ""
+    return interval_text(row.cells[column]) + mark if column in row.cells else "-"
+
+
+def impossible_lines(summary: Summary) -> list[str]:
+    """One sentence for each agent with an impossible score."""
+    return [
+        f"{row.label} is not ranked ({next(iter(row.impossible.values()))})." for row in summary.rows if row.impossible
+    ]
 
 
 def interval_text(interval: Interval) -> str:
@@ -256,7 +290,7 @@ def _notes(summary: Summary) -> list[str]:
     notes = ["Interquartile mean over runs and its 95 % bootstrap interval; greedy play, training prompts unless said."]
     for (prompts, score), lines in summary.lines.items():
         if prompts == TRAINING and score in summary.scaled:
-            known = "" if lines.exact else " (estimates)"
+            known = f" (estimates: {', '.join(lines.inexact)})" if lines.inexact else ""
             notes.append(f"{score}: random play 0, best text 1, best prompt-blind text {lines.blind:.2f}{known}.")
     return notes + [
         f"{score}: as it was paid; the random and best {score} of this task are not known."

@@ -31,6 +31,17 @@ class Steady:
         return cls()
 
 
+class Unlawful(Steady):
+    """Writes ``<unk>``, which no mask allows, and ends with the price of that."""
+
+    def learn(self, envs, total_steps):
+        env = envs.vector(self.lanes)
+        self.eos_id = env.unwrapped.task.tokenizer.unk_id
+        env.reset(seed=self.seed)
+        while True:
+            env.step(np.full(self.lanes, self.eos_id))
+
+
 class Crashing(Steady):
     """Raises half way through its budget."""
 

@@ -155,3 +155,20 @@ def test_a_folder_that_cannot_be_made_is_said_before_the_training(tmp_path: Path
     assert result.returncode == 2
     assert "cannot be made" in result.stderr
     assert "trained" not in result.stdout
+
+
+def test_an_impossible_score_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\n"
+        "class Unlawful:\n"
+        "    def __init__(self, *, seed=0): pass\n"
+        "    def learn(self, envs, total_steps): pass\n"
+        "    def act(self, observations, action_masks=None, *, deterministic=True, episode_starts=None):\n"
+        "        return np.argmin(action_masks, axis=1)\n",
+        encoding="utf-8",
+    )
+    settings = ["--set", "level=tiny", "--set", "illegal_reward=100", "--steps", "10"]
+    trained = textgym("train", "mine:Unlawful", *settings, folder=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    assert "warning: a normalised reward of 28." in trained.stdout
+    assert "is impossible: 1 is the exact best" in trained.stdout

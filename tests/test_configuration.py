@@ -50,7 +50,7 @@ BAD = {
     "no width": ({"max_prompt_tokens": -1}, ConfigurationError, "max_prompt_tokens=-1"),
     "illegal reward": ({"illegal_reward": math.nan}, ConfigurationError, "illegal_reward=nan"),
     "illegal reward type": ({"illegal_reward": "low"}, ConfigurationError, "illegal_reward='low'"),
-    "render mode": ({"render_mode": "rgb_array"}, ConfigurationError, "render_mode='rgb_array'"),
+    "render mode": ({"render_mode": "depth_array"}, ConfigurationError, "render_mode='depth_array'"),
     "text of bytes": ({"task": TOYS["bytes"], "observation": "text"}, ConfigurationError, "not bytes"),
 }
 

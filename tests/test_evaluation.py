@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from itertools import pairwise
 from typing import Any
 
 import gymnasium as gym
@@ -32,9 +33,19 @@ from toys import (
 
 import textgym
 from textgym.env import TextGenerationEnv
-from textgym.errors import ActionError, ConfigurationError, PromptError, RewardError, TaskError, UnknownNameError
-from textgym.evaluation import evaluate, normalized_score, play
+from textgym.episodes import Prompt
+from textgym.errors import (
+    ActionError,
+    ConfigurationError,
+    PromptError,
+    RewardError,
+    TaskError,
+    UnknownNameError,
+)
+from textgym.evaluation import evaluate, normalized_score
 from textgym.factory import EnvFactory, as_factory
+from textgym.language_models import NGramLanguageModel
+from textgym.playing import play
 from textgym.task import Task
 from textgym.writing import generate, score
 
@@ -212,6 +223,68 @@ def test_ids_outside_the_vocabulary_are_errors_too() -> None:
 def test_there_must_be_episodes(episodes: int) -> None:
     with pytest.raises(ConfigurationError, match="at least 1"):
         evaluate(random_act, factory(), episodes=episodes)
+
+
+# ---- metrics ------------------------------------------------------------------------------------------------------
+
+
+def test_metrics_are_single_numbers_of_what_was_measured() -> None:
+    result = evaluate(random_act, factory(), episodes=40, split="all")
+    metrics = result.metrics
+    assert result.golds is not None
+    assert result.successes is not None
+    assert set(metrics) == {
+        "mean_return", "cumulative_return", "mean_gold", "reward_error", "reward_correlation", "success",
+        "mean_length", "distinct_1", "distinct_2", "duplicate_share",
+    }  # fmt: skip
+    assert all(type(value) is float for value in metrics.values())
+    assert metrics["cumulative_return"] == pytest.approx(result.returns.sum())
+    assert metrics["success"] == np.mean(result.successes)
+    assert metrics["reward_error"] == pytest.approx(np.mean((result.returns - result.golds) ** 2))
+    assert metrics["reward_correlation"] == pytest.approx(np.corrcoef(result.returns, result.golds)[0, 1])
+    assert metrics["mean_length"] == result.lengths.mean()
+    texts = [text["completion"] for text in result.texts]
+    assert metrics["duplicate_share"] == result.duplicate_share == 1 - len(set(texts)) / 40
+    words = [word for text in texts for word in text.split()]
+    assert metrics["distinct_1"] == result.distinct_1 == len(set(words)) / len(words)
+    pairs = {pair for text in texts for pair in pairwise(text.split())}
+    assert metrics["distinct_2"] == result.distinct_2 == len(pairs) / len(words)
+
+
+def test_references_and_language_models_add_metrics() -> None:
+    own = toy(prompts=[Prompt("praise", references=("a b",))])
+    model = NGramLanguageModel.fit([[A, B, EOS]], vocab_size=own.tokenizer.vocab_size)
+    result = evaluate(LaneLength(), factory(own), episodes=5, language_model=model)
+    assert {"bleu", "chrf", "rouge_l", "cross_entropy", "perplexity"} <= set(result.metrics)
+    assert result.metrics["perplexity"] == pytest.approx(np.exp(result.metrics["cross_entropy"]))
+    assert not {"mean_gold", "success", "reward_error"} & set(result.metrics)
+    by_task = evaluate(first_legal, ID, episodes=20, level="tiny").metrics
+    assert by_task["perplexity"] > 1.0
+
+
+def first_legal(observations: Any, action_masks: Any, **_: Any) -> Any:
+    """Always the first legal id."""
+    return action_masks.argmax(axis=1)
+
+
+def test_nothing_is_computed_that_nobody_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> Any:
+        raise AssertionError("metrics were computed")
+
+    monkeypatch.setattr("textgym.evaluation.text_metrics", refuse)
+    result = evaluate(random_act, factory(), episodes=4)
+    with pytest.raises(AssertionError, match="metrics were computed"):
+        _ = result.metrics
+    monkeypatch.undo()
+    assert result.metrics is result.metrics
+
+
+def test_an_evaluation_pickles_whatever_the_reward() -> None:
+    result = evaluate(random_act, factory(), episodes=8, reward=lambda batch: batch.lengths * 1.0, gold=False)
+    other = pickle.loads(pickle.dumps(result))
+    assert other.metrics == result.metrics
+    assert other.texts == result.texts
+    assert other.returns.tolist() == result.returns.tolist()
 
 
 # ---- score --------------------------------------------------------------------------------------------------------

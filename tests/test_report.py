@@ -18,11 +18,15 @@ from textgym.benchmarks.suites import Entry, Suite
 from textgym.benchmarks.summary import interval_text, summarize
 from textgym.errors import ConfigurationError
 
-FACTS = {"random": -2.0, "blind": 0.0, "best": 2.0, "exact": True}
+FACTS = {"random": -2.0, "blind": 0.0, "best": 2.0, "inexact": ()}
 NASTY = "<script>alert('x')</script> & \"quotes\""
 
 
-def make_run(spec, value, *, scaled=True, gold=True, failed=False):
+SENTENCE = "a normalised reward of 1.400 is impossible"
+LINES = ("best text", "best prompt-blind text", "random play")
+
+
+def make_run(spec, value, *, scaled=True, gold=True, failed=False, inexact=()):
     """A record in which everything is worth ``value`` on the scale random play 0, best text 1."""
     result = RunResult(spec=spec, task="Toy", level="easy", training_split="train", versions={"python": "3"})
     if failed:
@@ -32,7 +36,7 @@ def make_run(spec, value, *, scaled=True, gold=True, failed=False):
     scores = ("reward", "gold") if gold else ("reward",)
     raw = 4.0 * value - 2.0
     for split in ("train", "test"):
-        result.references[split] = dict.fromkeys(scores, FACTS) if scaled else {}
+        result.references[split] = {score: {**FACTS, "inexact": inexact} for score in scores if scaled}
         for play in ("greedy", "sampled"):
             for score in scores:
                 shift = 0.5 if score == "gold" and spec.label == "hacker" else 0.0
@@ -45,6 +49,7 @@ def make_run(spec, value, *, scaled=True, gold=True, failed=False):
                         standard_error=0.01,
                         normalized=value - shift if scaled else None,
                         n=200,
+                        impossible=SENTENCE if scaled and value > 1.0 else None,
                     )
                 )
     low = -1.0 if spec.label == "hacker" else raw
@@ -189,6 +194,57 @@ def test_failed_runs_stay_failed_runs(tmp_path):
     assert "flaky: 0.57 instead of 0.85" in text
     assert "RuntimeError" in text
     assert text.count("<pre>RuntimeError") == 4
+
+
+def test_what_nobody_can_earn_is_marked_and_not_ranked(tmp_path):
+    out = write_comparison(tmp_path, {"cheat": [1.3, 1.4], "good": [0.8, 0.9], "none": [None, None]})
+    summary = summarize(out)
+    assert [row.label for row in summary.rows] == ["good", "none", "cheat"]
+    column = ("greedy", "training", "reward")
+    assert summary.rows[-1].impossible[column] == f"seed 0, greedy play: {SENTENCE}"
+    assert not summary.rows[0].impossible
+    lines = table_lines(out)
+    (alarm,) = (line for line in lines if line.startswith("! "))
+    assert alarm == f"! cheat is not ranked (seed 0, greedy play: {SENTENCE})."
+    assert lines[4].startswith("cheat")
+    assert "] !" in lines[4]
+    assert "!" not in lines[2]
+    text = render(summary)
+    table = text[text.index("<tbody>") : text.index("</tbody>")]
+    assert table.count("not&nbsp;ranked") == 1
+    assert "▲" not in table[table.index(">cheat<") :]
+    assert table.index("⚠ impossible") > table.index(">cheat<")
+    assert f"⚠ cheat is not ranked (seed 0, greedy play: {SENTENCE})." in text
+    assert "1.40 (impossible)" in text
+    assert "seed 1 (impossible)" in text
+    assert Page(text).open == []
+    honest = render(summarize(write_comparison(tmp_path / "b", VALUES)))
+    assert "impossible" not in honest
+    assert "ranked" not in honest
+
+
+def test_progress_calls_the_impossible_so(tmp_path):
+    suite = Suite(name="toy", title="Toy", entries=(Entry(agent="uniform", steps=10),), seeds=(0, 1))
+    write_plan(suite, tmp_path, suite.specs())
+    events = []
+    ledger = Ledger(tmp_path, suite.specs(), events.append)
+    for spec, value in zip(suite.specs(), (0.9, 1.4), strict=True):
+        ledger.finished(make_run(spec, value))
+    fair, cheat = (event.message for event in events)
+    assert "reward 0.90, gold 0.90" in fair
+    assert "reward 1.40 (impossible), gold 1.40 (impossible)" in cheat
+
+
+def test_lines_that_are_not_exact_say_so(tmp_path):
+    out = write_comparison(tmp_path, {"one": [0.5, 0.6]}, inexact=["random"])
+    text = render(summarize(out))
+    rows = {name: text[text.index(f"<td>{name}</td>") :].split("</tr>")[0] for name in LINES}
+    assert {name: "estimate" in row for name, row in rows.items()} == {
+        "best text": False, "best prompt-blind text": True, "random play": True,
+    }  # fmt: skip
+    assert "exact except where they say estimate" in text
+    assert "(estimates: random)." in "\n".join(table_lines(out))
+    assert "estimate" not in "\n".join(table_lines(write_comparison(tmp_path / "b", VALUES)))
 
 
 def test_scores_without_a_scale_are_shown_as_paid(tmp_path):

@@ -100,6 +100,15 @@ def test_a_reward_of_ones_own_is_not_normalised_but_gold_is(tmp_path):
     assert RunResult.from_json(result.to_json()).spec.key == result.spec.key
 
 
+def test_a_score_that_nobody_can_earn_is_recorded_as_impossible(learned, tmp_path):
+    generous = run(spec("fake_agents:Unlawful", steps=100, env={"level": "tiny", "illegal_reward": 100.0}), tmp_path)
+    assert (generous.status, generous.measure("greedy", "all", "reward").mean) == ("ok", 100.0)
+    assert "normalised reward of 28." in generous.measure("greedy", "all", "reward").impossible
+    assert generous.measure("greedy", "all", "gold").impossible is None
+    assert RunResult.from_json(generous.to_json()) == generous
+    assert all(measure.impossible is None for measure in learned[0].measures)
+
+
 def test_the_spent_budget_is_the_normal_end(tmp_path):
     result = run(spec("fake_agents:Steady", steps=102), tmp_path)
     assert (result.status, result.steps, result.episodes) == ("ok", 100, 100)

@@ -50,7 +50,7 @@ def demonstration(prompt: Prompt, rng: np.random.Generator) -> str:
 
 PROMPTS = (Prompt("a", ("c",), split="train"), Prompt("bb", split="train"), Prompt("b", split="test"))
 FACTS = {
-    "train": {"reward": Returns(1.0, 2.0, 5.0), "gold": Returns(0.0, 0.5, 1.0, exact=False)},
+    "train": {"reward": Returns(1.0, 2.0, 5.0), "gold": Returns(0.0, 0.5, 1.0, inexact=("best",))},
     "test": {"reward": Returns(1.0, 2.0, 4.0)},
 }
 
@@ -106,6 +106,29 @@ def test_returns_of_a_split() -> None:
         TaskError, match=r"best gold of Toy \(easy\) are not known: the task states none for split 'test'"
     ):
         task.returns("test", "gold")
+
+
+def test_the_returns_of_the_default_split_have_names() -> None:
+    task = toy()
+    assert (task.random_return, task.blind_return, task.max_return) == (1.0, 2.0, 5.0)
+    with pytest.raises(TaskError, match="reward was overridden"):
+        _ = task.override(reward=long_text).max_return
+
+
+def test_a_language_model_reads_the_demonstrations_of_the_training_prompts() -> None:
+    task = toy()
+    model = task.language_model
+    assert model is not None
+    assert model is task.language_model
+    followers = {tuple(row) for row in model.ngrams[:, -2:].tolist()}
+    a, b, eos = 0, 1, 3
+    assert {(a, eos), (b, a), (b, b), (a, b)} <= followers  # "aa" or "ba" for "a"; "abb" or "bbb", cut, for "bb"
+    assert (b, eos) not in followers
+    assert {(5, a), (b, b)} <= {tuple(row) for row in model.ngrams[:, :2].tolist()}  # the prompts; 5 is the padding
+    assert (5, 5) not in {tuple(row) for row in model.ngrams[:, :2].tolist()}
+    assert model.counts.sum() == 2_000 // 2 * (3 + 3)  # two letters and the end; three letters, and the budget is spent
+    assert toy(make_demonstration=None).language_model is None
+    assert pickle.loads(pickle.dumps(task)).__dict__.keys() == toy().__dict__.keys()
 
 
 def test_texts_for_prompts() -> None:

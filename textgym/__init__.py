@@ -23,9 +23,10 @@ _LAZY = {
     "score": "textgym.writing",
 }
 _SUBMODULES = (
-    "agents audit automata benchmarks checks cli colours comparisons constraints configuration core env episodes errors "
-    "evaluation exact factory grammars integrations keys language_models metrics ngrams observations overlap pictures "
-    "prompts registration rendering rewards scoring task tasks tokenizers vector_env wrappers writing"
+    "agents audit automata benchmarks checks cli colours comparisons configuration constraints core env episodes "
+    "errors evaluation exact factory grammars huggingface_models integrations keys language_models metrics ngrams "
+    "observations overlap pictures playing prompts registration rendering returns rewards scales scoring task tasks "
+    "tokenizers vector_env wrappers writing"
 ).split()
 
 __all__ = ["__version__", *_LAZY]

@@ -136,6 +136,22 @@ class GenerationCore:
         if self.per_step:
             self.previous[rows] = 0.0
 
+    def place(self, prompt_indices: Rows, completions: NDArray[np.int32], previous: NDArray[np.float64]) -> None:
+        """Puts every row into the middle of a text, from where it can step on.
+
+        Args:
+            prompt_indices: ``(B,)`` rows of the prompt table.
+            completions: ``(B, t)`` ids written so far, t below T.
+            previous: ``(B,)`` scores of these prefixes; they count only where steps pay the change of the score.
+        """
+        written = completions.shape[1]
+        self.prompt_indices[:] = prompt_indices
+        self.tokens[...] = self.template.take(prompt_indices, axis=0)
+        self.tokens[:, self.prompt_width : self.prompt_width + written] = completions
+        self.cursors[:] = self.begins + written
+        self.over[:] = False
+        self.previous[:] = previous
+
     def check_prompt_index(self, index: Any) -> NDArray[np.int64]:
         """Turns a user's prompt index, one for all rows or one a row, into ``(B,)``; out of range is an error."""
         indices = np.asarray(index)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from operator import index as as_integer
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from textgym.configuration import configure
@@ -17,7 +17,8 @@ from textgym.episodes import GOING, ILLEGAL, LENGTH, STOP_REASONS, EpisodeBatch
 from textgym.errors import ActionError, EpisodeOverError, RenderModeError, check_names
 from textgym.keys import episode_key, lane_key, pick
 from textgym.observations import ALL, make_observation
-from textgym.rendering import ansi
+from textgym.rendering.episodes import EpisodeRenderer, Picture
+from textgym.rendering.terminal import echo
 from textgym.task import Task
 
 _ROW = np.zeros(1, dtype=np.int64)
@@ -33,7 +34,8 @@ class TextGenerationEnv(gym.Env[Any, Any]):
 
     Args:
         task: A registered task, or a :class:`~textgym.task.Task`.
-        render_mode: None, "ansi" or "human".
+        render_mode: "ansi" (render returns a line of text), "rgb_array" (an ``(H, W, 3)`` frame, for videos), "human"
+            (every step prints) or None.
         **kwargs: See :func:`textgym.configuration.configure`.
 
     Attributes:
@@ -50,12 +52,12 @@ class TextGenerationEnv(gym.Env[Any, Any]):
         ('eos', 1, '')
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["ansi", "human"], "render_fps": 4}  # noqa: RUF012 - Gymnasium's own form
+    metadata: dict[str, Any] = {"render_modes": ["ansi", "human", "rgb_array"], "render_fps": 4}  # noqa: RUF012 - Gymnasium's own form
 
     def __init__(self, task: str | Task = "Reviews", *, render_mode: str | None = None, **kwargs: Any) -> None:
         self.config = configure(task, **kwargs)
         if render_mode not in (None, *self.metadata["render_modes"]):
-            raise RenderModeError(f"render_mode={render_mode!r}: expected None, 'ansi' or 'human'")
+            raise RenderModeError(f"render_mode={render_mode!r}: expected None, 'ansi', 'human' or 'rgb_array'")
         self.render_mode = render_mode
         self.task = self.config.task
         self._core = GenerationCore(
@@ -69,6 +71,7 @@ class TextGenerationEnv(gym.Env[Any, Any]):
         self.observation_space = self._observation.space
         self.action_space = spaces.Discrete(self._core.vocab_size)
         self.eos_id = self.task.tokenizer.eos_ids[0]
+        self._renderer = EpisodeRenderer(self.task, render_mode)
         self._code = GOING
         self._return = 0.0
         self._core.seed(_ROW, np.random.SeedSequence().generate_state(1, np.uint64).astype(np.uint64))
@@ -112,7 +115,7 @@ class TextGenerationEnv(gym.Env[Any, Any]):
         core.over[0], core.previous[0], core.cursors[0] = False, 0.0, core.prompt_width
         self._row[:] = core.template[prompt]
         self._column, self._code, self._return = core.prompt_width, GOING, 0.0
-        self._draw()
+        self._print()
         return self._observe(), self._info()
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -182,7 +185,7 @@ class TextGenerationEnv(gym.Env[Any, Any]):
         self._return += float(rewards[0])
         if ending is not None:
             return self._ended(float(rewards[0]), ending)
-        self._draw()
+        self._print()
         return self._observe(), float(rewards[0]), False, False, self._info()
 
     def _ended(self, reward: float, ending: Ending) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -202,7 +205,7 @@ class TextGenerationEnv(gym.Env[Any, Any]):
             info["gold"] = float(gold[0])
         if success is not None:
             info["success"] = bool(success[0])
-        self._draw()
+        self._print()
         return self._observe(), reward, True, False, info
 
     def _observe(self) -> Any:
@@ -251,21 +254,25 @@ class TextGenerationEnv(gym.Env[Any, Any]):
         self._code, self._return = state["code"], state["return"]
         self._bind()
 
-    def render(self) -> str | None:
-        """The text so far as one line: returned under "ansi", printed by step and reset under "human"."""
-        return self._line() if self.render_mode == "ansi" else None
+    def render(self) -> Picture | None:
+        """The text so far: a line or a frame, as the render mode says; None under "human", which prints at every step.
 
-    def _line(self) -> str:
-        core = self._core
-        tokens = [core.tokenizer.tokens[token] for token in self._row[core.prompt_width : self._column].tolist()]
-        prompt = core.prompts.texts[self.prompt_index]
-        return ansi(prompt, tokens, stop_reason=STOP_REASONS[self._code], reward=self._return)
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset, when there is no text.
+        """
+        if self.render_mode in (None, "human"):
+            return None
+        if not self._episode:
+            raise ResetNeeded("there is no text before the first reset(); call it before render()")
+        return self._draw()
 
-    def _draw(self) -> None:
+    def _draw(self) -> Picture:
+        ids = self._row[self._core.prompt_width : self._column].tolist()
+        return self._renderer.draw(self.prompt_index, ids, code=self._code, reward=self._return)
+
+    def _print(self) -> None:
         if self.render_mode == "human":
-            sys.stdout.write(("\r" if sys.stdout.isatty() else "") + self._line())
-            sys.stdout.write("\n" if self._code or not sys.stdout.isatty() else "")
-            sys.stdout.flush()
+            echo(str(self._draw()))
 
     def __getstate__(self) -> dict[str, Any]:
         self._core.cursors[0] = self._column

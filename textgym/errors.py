@@ -46,6 +46,18 @@ class EpisodeOverError(TextGymError, RuntimeError):
     """A step was asked of an episode that has not begun or has already ended."""
 
 
+class SolveError(TextGymError, ValueError):
+    """A problem that has no exact solution here, or a policy or table that does not belong to it."""
+
+
+class TooLargeError(SolveError):
+    """A problem that would take more time or memory to solve than is allowed."""
+
+
+class CheckError(TextGymError):
+    """An environment or a task breaks rules of the contract."""
+
+
 class MissingDependencyError(TextGymError, ImportError):
     """A package of an optional extra is needed and not installed."""
 

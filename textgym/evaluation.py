@@ -1,27 +1,22 @@
-"""Evaluation: what an agent earns, said with all that is needed to believe it.
-
-Episode i of an evaluation is the first episode of lane i, so that short texts are not favoured.
-"""
+"""Evaluation: what an agent earns, said with all that is needed to believe it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from textgym.episodes import STOP_REASONS, EpisodeBatch
-from textgym.errors import ConfigurationError, TaskError
 from textgym.factory import EnvFactory, as_factory
+from textgym.language_models import LanguageModel
+from textgym.metrics import agreement, distinct, duplicate_share, text_metrics
+from textgym.playing import describe, play
+from textgym.scales import Scale, Truth, standard_error
 from textgym.task import Task
-
-Act = Callable[..., NDArray[np.int64]]
-
-LANES = 256
 
 
 @dataclass(frozen=True)
@@ -40,6 +35,11 @@ class Evaluation:
         why_not_normalized: The reason where ``normalized`` is None.
         regret: Best return minus mean return; None where the best is not known.
         deterministic: Whether the agent played greedily.
+        distinct_1: Different tokens of all texts, divided by their number of tokens.
+        distinct_2: Different pairs of neighbours, divided by the number of tokens.
+        duplicate_share: Share of texts that repeat an earlier one.
+        impossible: A sentence if the mean return is higher than anyone can earn, else None.
+        impossible_gold: The same for gold.
     """
 
     returns: NDArray[np.float64]
@@ -53,6 +53,12 @@ class Evaluation:
     why_not_normalized: str | None
     regret: float | None
     deterministic: bool
+    distinct_1: float
+    distinct_2: float
+    duplicate_share: float
+    impossible: str | None = None
+    impossible_gold: str | None = None
+    _written: _Written | None = field(default=None, repr=False, compare=False)
 
     @property
     def mean_return(self) -> float:
@@ -62,7 +68,7 @@ class Evaluation:
     @property
     def standard_error(self) -> float:
         """Standard error of the mean return; 0.0 for a single episode."""
-        return _standard_error(self.returns)
+        return standard_error(self.returns)
 
     @property
     def mean_gold(self) -> float | None:
@@ -72,145 +78,40 @@ class Evaluation:
     @property
     def gold_standard_error(self) -> float | None:
         """Standard error of the mean true score."""
-        return None if self.golds is None else _standard_error(self.golds)
+        return None if self.golds is None else standard_error(self.golds)
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """All single numbers by name, computed when first asked for; what is not defined here is left out.
+
+        The page "Comparing agents" of the documentation says what each of them means.
+        """
+        found = {"mean_return": self.mean_return, "cumulative_return": float(self.returns.sum())}
+        if self.golds is not None:
+            found |= {"mean_gold": float(self.golds.mean())}
+            compared = agreement(self.returns, self.golds)
+            found |= {"reward_error": compared.mean_squared_error}
+            found |= {} if compared.correlation is None else {"reward_correlation": compared.correlation}
+        if self.successes is not None:
+            found["success"] = float(self.successes.mean())
+        return found if self._written is None else found | self._written.metrics()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickles the metrics instead of what they are made of, which need not be picklable."""
+        return {**self.__dict__, "metrics": self.metrics, "_written": None}
 
 
-def _standard_error(values: NDArray[np.float64]) -> float:
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+@dataclass(frozen=True)
+class _Written:
+    """The texts of an evaluation, with whatever says how fluent they are."""
 
+    batch: EpisodeBatch
+    task: Task
+    language_model: LanguageModel | None
 
-def play(
-    agent_or_act: Any,
-    env: str | EnvFactory,
-    *,
-    episodes: int,
-    seed: int = 0,
-    deterministic: bool = True,
-    prompt_indices: Sequence[int] | NDArray[np.int64] | None = None,
-    **kwargs: Any,
-) -> tuple[EpisodeBatch, NDArray[np.float64]]:
-    """Lets an agent write one text in each of ``episodes`` lanes.
-
-    Args:
-        agent_or_act: An agent with ``act``, or such a function itself.
-        env: An env id or factory.
-        episodes: Number of texts.
-        seed: Lane i is seeded with seed + i; an agent's ``seed_sampling(seed)`` is called where it has one.
-        deterministic: Greedy play; False samples.
-        prompt_indices: The prompt of each episode; by default drawn by the environment.
-        **kwargs: Further arguments of the environment, such as ``split="test"``.
-
-    Returns:
-        The finished texts and their returns ``(N,)``, in lane order.
-
-    Raises:
-        ConfigurationError: for what is no agent, or an action array of a wrong shape or type.
-    """
-    if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
-        raise ConfigurationError(f"episodes={episodes!r}: expected a whole number of at least 1")
-    factory, act = as_factory(env, **kwargs), _act_of(agent_or_act)
-    if hasattr(agent_or_act, "seed_sampling"):
-        agent_or_act.seed_sampling(seed)
-    batches, returns = [], []
-    for start in range(0, episodes, LANES):
-        size = min(LANES, episodes - start)
-        chosen = None if prompt_indices is None else np.asarray(prompt_indices[start : start + size])
-        envs = factory.vector(size, autoreset_mode=AutoresetMode.NEXT_STEP)
-        try:
-            batch, earned = _first_episodes(act, envs, seed + start, deterministic, chosen)
-        finally:
-            envs.close()
-        batches.append(batch)
-        returns.append(earned)
-    return concatenate(batches), np.concatenate(returns)
-
-
-class FirstEpisodes:
-    """Collects the first episode of each lane.
-
-    Attributes:
-        waiting: ``(N,)`` lanes whose first text has not ended yet.
-    """
-
-    def __init__(self, lanes: int) -> None:
-        self.waiting = np.ones(lanes, dtype=bool)
-        self._rows: list[NDArray[np.int64]] = []
-        self._batches: list[EpisodeBatch] = []
-        self._returns: list[NDArray[np.float64]] = []
-
-    def collect(self, envs: Any) -> None:
-        """Takes what ended in the latest step of an unwrapped vector environment."""
-        if envs.last_episodes is not None:
-            first = self.waiting[envs.last_rows]
-            self._rows.append(envs.last_rows[first])
-            self._batches.append(envs.last_episodes.take(first))
-            self._returns.append(envs.last_returns[first])
-            self.waiting[envs.last_rows] = False
-
-    def result(self) -> tuple[EpisodeBatch, NDArray[np.float64]]:
-        """The texts and their returns ``(N,)``, in lane order."""
-        order = np.argsort(np.concatenate(self._rows), kind="stable")
-        return concatenate(self._batches).take(order), np.concatenate(self._returns)[order]
-
-
-def _first_episodes(
-    act: Act, envs: Any, seed: int, deterministic: bool, prompts: NDArray[np.int64] | None
-) -> tuple[EpisodeBatch, NDArray[np.float64]]:
-    base = envs.unwrapped
-    observations, _ = envs.reset(seed=seed, options=None if prompts is None else {"prompt_index": prompts})
-    starts, first = np.ones(envs.num_envs, dtype=bool), FirstEpisodes(envs.num_envs)
-    while first.waiting.any():
-        actions = act(observations, base.action_masks(), deterministic=deterministic, episode_starts=starts)
-        observations, _, terminations, truncations, _ = envs.step(_check_actions(actions, envs.num_envs))
-        starts = terminations | truncations
-        first.collect(base)
-    return first.result()
-
-
-def _act_of(agent: Any) -> Act:
-    """The function that chooses actions: ``agent.act``, the agent itself, or the ``predict`` of an SB3 model."""
-    if isinstance(agent, type | str):
-        raise ConfigurationError(f"{agent!r} is no agent yet; make one, for example with make_agent('q_learning')")
-    if hasattr(agent, "act"):
-        return agent.act
-    if hasattr(agent, "predict"):
-
-        def predict(observations: Any, masks: Any, *, deterministic: bool, episode_starts: Any) -> NDArray[np.int64]:
-            return agent.predict(observations, deterministic=deterministic)[0]
-
-        return predict
-    if not callable(agent):
-        raise ConfigurationError(
-            f"{agent!r}: expected an agent with act(observations, action_masks, *, deterministic, episode_starts), "
-            "such a function, or a stable-baselines3 model"
-        )
-    return agent
-
-
-def _check_actions(actions: Any, count: int) -> NDArray[np.int64]:
-    array = np.asarray(actions)
-    if array.shape != (count,) or array.dtype.kind not in "iu":
-        what = f"shape {array.shape} of type {array.dtype} for {count} observations"
-        raise ConfigurationError(f"act() returned {what}; expected one token id each")
-    return array
-
-
-def concatenate(batches: Sequence[EpisodeBatch]) -> EpisodeBatch:
-    """One batch of all rows; the batches share a prompt table and a tokenizer."""
-    first = batches[0]
-    if len(batches) == 1:
-        return first
-    return EpisodeBatch(
-        np.concatenate([batch.tokens for batch in batches]),
-        np.concatenate([batch.lengths for batch in batches]),
-        np.concatenate([batch.stop_codes for batch in batches]),
-        np.concatenate([batch.keys for batch in batches]),
-        np.concatenate([batch.prompt_indices for batch in batches]),
-        first.prompts,
-        first.tokenizer,
-        gold=first._gold,
-        success=first._success,
-    )
+    def metrics(self) -> dict[str, float]:
+        model = self.task.language_model if self.language_model is None else self.language_model
+        return text_metrics(self.batch, model)
 
 
 def evaluate(
@@ -220,6 +121,8 @@ def evaluate(
     episodes: int = 100,
     seed: int = 0,
     deterministic: bool = True,
+    truth: Truth | None = None,
+    language_model: LanguageModel | None = None,
     **kwargs: Any,
 ) -> Evaluation:
     """Measures an agent under reward and, where there is one, the true score.
@@ -233,10 +136,14 @@ def evaluate(
         episodes: Number of texts; episode i is the first episode of the lane seeded seed + i.
         seed: Seed of lane 0.
         deterministic: Greedy play; False samples.
+        truth: What :func:`textgym.exact.solve` found for the same prompts: normalised returns and regret then come
+            from it, also where an override has dropped what the task knew.
+        language_model: For the cross-entropy and perplexity in ``metrics``; by default ``task.language_model``.
         **kwargs: Further arguments of the environment, such as ``split="test"``.
 
     Raises:
-        ConfigurationError: for what is no agent, or an action array of a wrong shape or type.
+        ConfigurationError: for what is no agent, an action array of a wrong shape or type, or a truth about other
+            prompts.
 
     Example:
         >>> from textgym.agents.registry import make_agent
@@ -245,8 +152,9 @@ def evaluate(
     """
     factory = as_factory(env, **kwargs)
     task = factory.task()
-    split = factory.kwargs.get("split")
-    rows = task.prompts.rows(split or task.default_split)
+    split = factory.kwargs.get("split") or task.default_split
+    rows = task.prompts.rows(split)
+    reward_scale, gold_scale = (Scale.find(task, split, kind, truth=truth) for kind in ("reward", "gold"))
     batch, returns = play(
         agent_or_act,
         factory,
@@ -256,8 +164,6 @@ def evaluate(
         prompt_indices=np.resize(rows, episodes) if episodes >= len(rows) else None,
     )
     golds = batch.gold()
-    normalized, why_not = _normalized(task, returns, split, "reward")
-    normalized_gold = None if golds is None else _normalized(task, golds, split, "gold")[0]
     return Evaluation(
         returns=returns,
         golds=golds,
@@ -265,29 +171,18 @@ def evaluate(
         lengths=batch.lengths,
         stop_reasons=dict(Counter(str(STOP_REASONS[code]) for code in batch.stop_codes.tolist())),
         texts=describe(batch, returns),
-        normalized=normalized,
-        normalized_gold=normalized_gold,
-        why_not_normalized=why_not,
-        regret=None if normalized is None else task.returns(split).best - float(returns.mean()),
+        normalized=reward_scale.normalize(returns),
+        normalized_gold=None if golds is None else gold_scale.normalize(golds),
+        why_not_normalized=reward_scale.why_not,
+        regret=reward_scale.regret(returns),
         deterministic=deterministic,
+        distinct_1=distinct(batch, 1),
+        distinct_2=distinct(batch, 2),
+        duplicate_share=duplicate_share(batch.completions),
+        impossible=reward_scale.impossible(returns, batch),
+        impossible_gold=None if golds is None else gold_scale.impossible(golds, batch),
+        _written=_Written(batch, task, language_model),
     )
-
-
-def _normalized(
-    task: Task, values: NDArray[np.float64], split: str | None, kind: str
-) -> tuple[float | None, str | None]:
-    try:
-        return task.returns(split, kind).normalize(float(values.mean())), None
-    except TaskError as error:
-        return None, str(error)
-
-
-def describe(batch: EpisodeBatch, returns: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """Each text as a dict with its prompt, completion, reward and gold (None where there is none)."""
-    golds = batch.gold()
-    scores: list[float | None] = [None] * len(batch) if golds is None else golds.tolist()
-    rows = zip(batch.prompt_texts, batch.completions, returns.tolist(), scores, strict=True)
-    return [{"prompt": p, "completion": c, "reward": reward, "gold": gold} for p, c, reward, gold in rows]
 
 
 def normalized_score(env: str | EnvFactory, value: float, **kwargs: Any) -> float:

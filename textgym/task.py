@@ -15,41 +15,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from textgym.automata import Automaton
 from textgym.constraints import Constraint
 from textgym.episodes import Prompt, Score
 from textgym.errors import ConfigurationError, TaskError, unknown_name
+from textgym.keys import spawn_seed
+from textgym.language_models import NGramLanguageModel
 from textgym.prompts import PromptTable
-from textgym.tokenizers import Tokenizer, build_tokenizer
+from textgym.returns import Facts, Returns
+from textgym.tokenizers import Tokenizer, build_tokenizer, check_tokenizer
+
+__all__ = ["Facts", "Returns", "StopRule", "Task"]
+
+DEMONSTRATIONS = 2_000  # that the language model of a task is fitted to
 
 StopRule = Callable[[NDArray[np.int32], NDArray[np.int64]], NDArray[np.bool_]]
 """``(completions (B, T), lengths (B,)) -> (B,)``: whether the task itself ends the text here."""
-
-
-@dataclass(frozen=True)
-class Returns:
-    """What can be earned on one split under one score, averaged over the split's prompts.
-
-    Attributes:
-        random: Expected return of writing uniformly among the legal ids.
-        blind: Best return of ONE fixed text for all prompts.
-        best: Best return when the prompt is read.
-        exact: Whether the three are exact; otherwise random is an estimate, blind and best are lower bounds.
-    """
-
-    random: float
-    blind: float
-    best: float
-    exact: bool = True
-
-    def normalize(self, value: float) -> float:
-        """Puts a return on the scale where random play is 0 and the best text 1."""
-        if self.best == self.random:
-            raise TaskError(f"every text earns {self.best:g}, so that there is no scale to put a return on")
-        return (value - self.random) / (self.best - self.random)
-
-
-Facts = Mapping[str, Mapping[str, Returns]]
-"""split -> ``"reward"`` or ``"gold"`` -> :class:`Returns`."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -177,6 +158,37 @@ class Task:
             raise TaskError(f"the random and best {kind} of {self.name} ({self.level}) are not known: {reason}")
         return self.facts[split][kind]
 
+    @property
+    def random_return(self) -> float:
+        """Expected reward of random play on the default split; :meth:`returns` has the other splits and gold."""
+        return self.returns().random
+
+    @property
+    def blind_return(self) -> float:
+        """Best reward of one fixed text for all prompts of the default split; see :meth:`returns` for the rest."""
+        return self.returns().blind
+
+    @property
+    def max_return(self) -> float:
+        """Best reward on the default split, a lower bound where ``returns().is_exact("best")`` says no."""
+        return self.returns().best
+
+    @cached_property
+    def language_model(self) -> NGramLanguageModel | None:
+        """A trigram model of 2,000 demonstrations for the training prompts; None where the task has none."""
+        if self.make_demonstration is None:
+            return None
+        rng = np.random.default_rng(spawn_seed(0, "language model", self.name, self.level))
+        rows = np.resize(self.prompts.rows(self.prompts.splits[0]), DEMONSTRATIONS).tolist()
+        texts = [self.encode_completion(self.demonstrate(self.prompts.prompts[row], rng)) for row in rows]
+        contexts = self.prompts.ids[rows].tolist()
+        return NGramLanguageModel.fit(texts, contexts=contexts, vocab_size=self.tokenizer.vocab_size)
+
+    def automaton(self, prompt_index: int, kind: str = "reward") -> Automaton | None:
+        """The reward (or gold) of a prompt as a finite machine, where it offers one (:mod:`textgym.automata`)."""
+        make = getattr(self.gold if kind == "gold" else self.reward, "automaton", None)
+        return None if make is None else make(self.prompts, prompt_index, self.tokenizer)
+
     def best_text(self, prompt: Prompt | str) -> str:
         """The best text under gold for this prompt (the oracle's answer)."""
         if self.make_oracle is None:
@@ -236,7 +248,7 @@ class Task:
 
     def _build_tokenizer(self, tokenizer: Any, prompts: Sequence[Prompt] | None) -> Tokenizer:
         if not isinstance(tokenizer, str | dict):
-            return _check_tokenizer(tokenizer)
+            return check_tokenizer(tokenizer)
         known = self.make_prompts(self.settings) if prompts is None else prompts
         return build_tokenizer(tokenizer, [text for prompt in known for text in (prompt.text, *prompt.references)])
 
@@ -275,20 +287,3 @@ def _check_positive(**values: int | None) -> None:
     for name, value in values.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ConfigurationError(f"{name}={value!r}: expected a whole number of at least 1")
-
-
-def _check_tokenizer(tokenizer: Any) -> Tokenizer:
-    missing = [
-        name
-        for name in ("vocab_size", "eos_ids", "special_ids", "tokens", "encode", "decode", "unk_id")
-        if not hasattr(tokenizer, name)
-    ]
-    if missing:
-        raise ConfigurationError(
-            f"tokenizer={tokenizer!r} lacks {', '.join(missing)}; expected a textgym tokenizer, 'word', 'char', 'byte' "
-            "or a folder with tokenizer.json"
-        )
-    if not tokenizer.eos_ids:
-        raise ConfigurationError(f"tokenizer={tokenizer!r} has no end-of-text id, so no text could ever end by itself")
-    checked: Tokenizer = tokenizer
-    return checked

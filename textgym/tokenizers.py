@@ -274,3 +274,21 @@ def build_tokenizer(name: str | dict[str, Any], texts: Sequence[str]) -> Tokeniz
         raise ConfigurationError(f"tokenizer {kind!r} takes {expected}, not {sorted(options) or 'nothing'}")
     error = unknown_name("tokenizer (and no such folder)", kind, ["char", "word", "byte", "huggingface"])
     raise UnknownNameError(f"{error} A tokenizer of the hub is asked for as {{'path_or_name': {kind!r}}}.")
+
+
+def check_tokenizer(tokenizer: Any) -> Tokenizer:
+    """Refuses what is no tokenizer, naming what it lacks."""
+    missing = [
+        name
+        for name in ("vocab_size", "eos_ids", "special_ids", "tokens", "encode", "decode", "unk_id")
+        if not hasattr(tokenizer, name)
+    ]
+    if missing:
+        raise ConfigurationError(
+            f"tokenizer={tokenizer!r} lacks {', '.join(missing)}; expected a textgym tokenizer, 'word', 'char', 'byte' "
+            "or a folder with tokenizer.json"
+        )
+    if not tokenizer.eos_ids:
+        raise ConfigurationError(f"tokenizer={tokenizer!r} has no end-of-text id, so no text could ever end by itself")
+    checked: Tokenizer = tokenizer
+    return checked

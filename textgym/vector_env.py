@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from textgym.episodes import STOP_REASONS, EpisodeBatch
 from textgym.errors import ConfigurationError, RenderModeError, check_names, unknown_name
 from textgym.keys import lane_key
 from textgym.observations import make_observation
-from textgym.rendering import ansi
+from textgym.rendering.episodes import EpisodeRenderer, Picture
 from textgym.task import Task
 
 _REASONS = np.array(STOP_REASONS, dtype=object)
@@ -36,7 +37,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         num_envs: Number of lanes.
         autoreset_mode: "NextStep" (default), "SameStep" or "Disabled", or Gymnasium's AutoresetMode.
         text_infos: Also put prompts and completions of ended texts into infos.
-        render_mode: None or "ansi".
+        render_mode: "ansi" (render returns a line of text for each lane), "rgb_array" (a frame for each) or None.
         **kwargs: See :func:`textgym.configuration.configure`.
 
     Attributes:
@@ -46,7 +47,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium's own form
-        "render_modes": ["ansi"],
+        "render_modes": ["ansi", "rgb_array"],
         "render_fps": 4,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
@@ -69,7 +70,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
             raise ConfigurationError(f"num_envs={num_envs!r}: expected a whole number of at least 1")
         if render_mode not in (None, *self.metadata["render_modes"]):
-            raise RenderModeError(f"render_mode={render_mode!r}: expected None or 'ansi'")
+            raise RenderModeError(f"render_mode={render_mode!r}: expected None, 'ansi' or 'rgb_array'")
         self.num_envs = int(num_envs)
         self.render_mode = render_mode
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
@@ -89,6 +90,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.eos_id = self.task.tokenizer.eos_ids[0]
+        self._renderer = EpisodeRenderer(self.task, render_mode)
         self._all = np.arange(self.num_envs)
         self._nothing, self._everyone = np.full(self.num_envs, None), np.ones(self.num_envs, dtype=bool)
         self._core.seed(self._all, np.random.SeedSequence().generate_state(self.num_envs, np.uint64).astype(np.uint64))
@@ -166,11 +168,8 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         if ending is None:
             self._forget()
             return self._observation.observe(core, slice(None)), rewards, terminations, truncations, self._masks_info()
-        self.last_episodes, self.last_returns, self.last_rows = (
-            ending.episodes,
-            ending.scores.values,
-            ending.rows.copy(),
-        )
+        self.last_episodes, self.last_returns = ending.episodes, ending.scores.values
+        self.last_rows = ending.rows.copy()
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
             infos = self._reset_now(ending, terminations)
         else:
@@ -267,16 +266,24 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         self._restart = None if state["restart"] is None else state["restart"].copy()
         self._forget()
 
-    def render(self) -> tuple[str, ...] | None:
-        """One line of text for each lane under ``render_mode="ansi"``."""
+    def render(self) -> tuple[Picture, ...] | None:
+        """A line or a frame for each lane; how a text ended is shown until the next step (not in SAME_STEP mode).
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset, when there are no texts.
+        """
+        core = self._core
         if self.render_mode is None:
             return None
-        spelling, core = self._core.tokenizer.tokens, self._core
-        lines = []
-        for lane, length in enumerate(core.lengths.tolist()):
-            ids = core.tokens[lane, core.prompt_width : core.prompt_width + length].tolist()
-            lines.append(ansi(core.prompts.texts[core.prompt_indices[lane]], [spelling[token] for token in ids]))
-        return tuple(lines)
+        if not core.episodes.any():
+            raise ResetNeeded("there are no texts before the first reset(); call it before render()")
+        codes, returns = np.zeros(self.num_envs, dtype=np.uint8), np.zeros(self.num_envs)
+        if self.last_episodes is not None and self.autoreset_mode is not AutoresetMode.SAME_STEP:
+            codes[self.last_rows], returns[self.last_rows] = self.last_episodes.stop_codes, self.last_returns
+        batch = core.batch(self._all, codes)
+        texts = map(batch.ids, range(self.num_envs))
+        lanes = zip(core.prompt_indices.tolist(), texts, codes.tolist(), returns.tolist(), strict=True)
+        return tuple(self._renderer.draw(row, ids, code=code, reward=paid) for row, ids, code, paid in lanes)
 
 
 def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from textgym.episodes import EpisodeBatch
 from textgym.errors import ActionError, ConfigurationError, PromptError
-from textgym.evaluation import FirstEpisodes, describe, play
 from textgym.factory import EnvFactory, as_factory
+from textgym.playing import FirstEpisodes, describe, play
 from textgym.task import Task
 
 

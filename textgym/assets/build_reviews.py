@@ -233,7 +233,7 @@ def _by_enumeration(task: Task, scores: dict[str, Any]) -> dict[str, Any]:
                 "random": float((together * chances).sum()),
                 "blind": float(together.max()),
                 "best": float(table[rows].max(axis=1).mean()),
-                "exact": True,
+                "inexact": [],
             }
             blind[split][kind] = task.tokenizer.decode(texts[together.argmax()].tolist())
     return {"facts": facts, "best": best, "blind": blind}
@@ -262,7 +262,7 @@ def _by_search(task: Task, reward: PreferenceReward) -> dict[str, Any]:
                 "random": float(np.mean([score_all(task, score, random, row).mean() for row in rows.tolist()])),
                 "blind": float(score(batch_of(task, pad(task, [fixed[kind]] * len(rows)), rows)).mean()),
                 "best": float(score(batch_of(task, pad(task, found[kind])[rows], rows)).mean()),
-                "exact": False,
+                "inexact": ["random", "blind", *(["best"] if kind == "gold" else [])],  # best_text() is exact
             }
             blind[split][kind] = task.tokenizer.decode(fixed[kind])
     best = {kind: by_prompt(task, texts) for kind, texts in found.items()}

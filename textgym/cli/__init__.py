@@ -7,21 +7,27 @@ from pathlib import Path
 
 import typer
 
-from textgym.cli import comparing, listing, training
+from textgym.cli import audit, check, comparing, listing, play, training
 from textgym.errors import TextGymError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Reinforcement learning on text."
 )
 app.command("list")(listing.list_envs)
+app.command()(listing.info)
+app.command()(play.play)
+app.command()(check.check)
 app.command()(training.agents)
 app.command()(training.train)
 app.command()(training.generate)
+app.command()(audit.audit)
 
 bench = typer.Typer(no_args_is_help=True, help="Compare agents and measure speed.")
 bench.command()(comparing.run)
 bench.command()(comparing.report)
 bench.command()(comparing.throughput)
+bench.command()(comparing.rendering)
+bench.command()(comparing.solving)
 app.add_typer(bench, name="bench")
 
 

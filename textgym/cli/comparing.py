@@ -1,4 +1,4 @@
-"""``textgym bench run``, ``bench report`` and ``bench throughput``."""
+"""``textgym bench``: ``run``, ``report``, ``throughput``, ``rendering`` and ``solving``."""
 
 from __future__ import annotations
 
@@ -60,6 +60,25 @@ def throughput(
     from textgym.benchmarks import throughput
 
     for line in throughput.report(rounds=rounds, seconds=seconds, sb3=sb3):
+        typer.echo(line)
+
+
+def rendering(
+    tokens: Annotated[int, typer.Option(min=1, help="Length of the texts.")] = 500,
+    rounds: Annotated[int, typer.Option(min=1, help="Texts; the median is printed.")] = 15,
+) -> None:
+    """Measure how long a picture of a text takes, in milliseconds."""
+    from textgym.benchmarks import rendering
+
+    for line in rendering.report(tokens=tokens, rounds=rounds):
+        typer.echo(line)
+
+
+def solving(rounds: Annotated[int, typer.Option(min=1, help="Repetitions; the median is printed.")] = 3) -> None:
+    """Measure how long exact solutions take, and how much memory."""
+    from textgym.benchmarks import solving
+
+    for line in solving.report(rounds=rounds):
         typer.echo(line)
 
 

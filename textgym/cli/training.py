@@ -119,3 +119,5 @@ def _tell_scores(agent: Any, factory: EnvFactory, splits: tuple[str, ...]) -> No
         if measured.mean_gold is not None:
             line += f", gold {measured.mean_gold:.3f}"
         typer.echo(line)
+        for warning in filter(None, (measured.impossible, measured.impossible_gold)):
+            typer.echo(f"warning: {warning}")

@@ -1,1 +1,278 @@
-"""exact"""
+"""Exact truth: optimal values, optimal texts, and what a policy earns, for tasks that are small enough.
+
+:func:`solve` knows two ways. It tries all texts, level by level of the prefix tree, with the environment's own
+transition rules; or, where the reward offers an :class:`~textgym.automata.Automaton`, it uses dynamic programming, at
+any vocabulary and length. Values belong to what can be seen: prompts with equal visible ids are merged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from textgym.configuration import EnvConfig, configure
+from textgym.env import TextGenerationEnv
+from textgym.episodes import Score
+from textgym.errors import ConfigurationError, SolveError, TooLargeError
+from textgym.exact.expansion import Expander, core_at
+from textgym.exact.limits import Limits
+from textgym.exact.machine import AutomatonSolution, Machine, check_automaton
+from textgym.exact.policies import Frame, TreePolicy, read_policy
+from textgym.exact.soft import SoftOptimum, soften
+from textgym.exact.solution import PolicyValue, TableError, TreeSolution
+from textgym.exact.tree import Floats, Levels, PrefixTree, best
+from textgym.exact.values import PromptIndex
+from textgym.exact.walking import Walker, opaque_wrappers
+from textgym.factory import EnvFactory, as_factory
+from textgym.scoring import Scorer
+from textgym.task import Task
+
+__all__ = [
+    "AutomatonSolution",
+    "PolicyValue",
+    "PrefixTree",
+    "SoftOptimum",
+    "Solution",
+    "TableError",
+    "TreePolicy",
+    "TreeSolution",
+    "solve",
+    "value_error",
+]
+
+ENGINES = ("auto", "tree", "automaton")
+
+Env = str | EnvFactory | Task | gym.Env[Any, Any]
+
+Solution = TreeSolution | AutomatonSolution
+
+
+def solve(
+    env: Env,
+    *,
+    prompt: str | int | None = None,
+    discount: float = 1.0,
+    temperature: float | None = None,
+    reference: Any = None,
+    kind: str = "reward",
+    engine: str = "auto",
+    max_seconds: float = Limits.seconds,
+    max_gigabytes: float = Limits.gigabytes,
+    **kwargs: Any,
+) -> Solution:
+    """Solves an environment exactly.
+
+    Args:
+        env: An env id, an :class:`~textgym.EnvFactory`, a task, or an environment. Wrappers that change rewards,
+            actions or ends are stepped through, if the tree is small enough.
+        prompt: Solves for this prompt alone, named by its text or row; by default all prompts of the split.
+        discount: Gamma.
+        temperature: Also find the soft optimum: the best policy when a nat of divergence from the reference costs so
+            much.
+        reference: The policy to stay near: None for uniform play over legal ids, or anything with
+            ``log_probs(tokens, action_masks)``, such as a language model.
+        kind: What to maximise, ``"reward"`` or ``"gold"``.
+        engine: ``"tree"`` tries all texts, ``"automaton"`` uses the reward's automaton; by default the tree where it
+            is small enough.
+        max_seconds: Most time for the tree; it is estimated first, and more is refused.
+        max_gigabytes: Most memory for the tree.
+        **kwargs: Further arguments of the environment, such as ``level="tiny"``.
+
+    Returns:
+        A :class:`~textgym.exact.solution.TreeSolution` or :class:`~textgym.exact.machine.AutomatonSolution`; both
+        offer what :class:`~textgym.exact.values.Optimum` names.
+
+    Raises:
+        TooLargeError: with the estimate and what would help.
+        SolveError: for rewards that are no function of the text, stochastic ones whose outcomes are not known, and
+            wrappers that cannot be seen through.
+
+    Example:
+        >>> solution = solve("TextGen-v0", level="tiny")
+        >>> solution.optimal_texts
+        {'praise the movie': ('was great was great',)}
+        >>> round(solution.optimal_return, 4), round(solution.value("was"), 4)
+        (1.4295, 1.4295)
+    """
+    _check(discount, temperature, kind, engine)
+    config, wrapped = _read(env, kwargs)
+    score = _score(config, kind)
+    index = _index(config, prompt)
+    limits = Limits(max_seconds, max_gigabytes)
+    options: dict[str, Any] = {"discount": discount, "temperature": temperature, "reference": reference, "kind": kind}
+    if wrapped is not None:
+        if kind != "reward" or engine == "automaton":
+            raise SolveError(
+                "a wrapped environment is solved for its reward, by stepping it; solve env.unwrapped instead"
+            )
+        walker = Walker(wrapped, index.groups, limits)
+        tree = walker.expand()
+        return _solve_tree(config, index, tree, replay=walker.text_of if walker.translated else None, **options)
+    if engine == "automaton":
+        return _solve_automaton(config, index, score, discount=discount, temperature=temperature, kind=kind)
+    try:
+        tree = Expander(config, score, index.groups, limits).expand()
+    except TooLargeError:
+        if engine == "tree" or temperature is not None or not hasattr(score, "automaton"):
+            raise
+        return _solve_automaton(config, index, score, discount=discount, temperature=temperature, kind=kind)
+    return _solve_tree(config, index, tree, **options)
+
+
+def value_error(critic: Any, env: Env, *, policy: Any = None, **options: Any) -> float:
+    """The mean squared error of a learned critic against V of the policy, over the prefixes that the policy visits.
+
+    Args:
+        critic: An agent with ``values(observations) -> (B,)``, or such a function.
+        env: What :func:`solve` takes.
+        policy: Whose values the critic should know; by default the critic itself.
+        **options: Further arguments of :func:`solve`.
+
+    Raises:
+        SolveError: for what is no critic, or gives other than one number an observation.
+    """
+    solution = solve(env, engine="tree", **options)
+    assert isinstance(solution, TreeSolution)
+    truth = solution.policy_value(critic if policy is None else policy)
+    estimate = getattr(critic, "values", critic)
+    if not callable(estimate):
+        raise SolveError(f"{critic!r} is no critic: expected values(observations) -> (B,), or such a function")
+
+    def ask(observations: Any, masks: NDArray[np.bool_], core: Any, level: int) -> Floats:
+        answer = np.asarray(estimate(observations), dtype=np.float64)
+        if answer.shape != (len(masks),):
+            raise SolveError(
+                f"the critic returned shape {answer.shape} for {len(masks)} observations; expected one each"
+            )
+        return answer
+
+    weights = solution.index.weights[:, None]
+    squares = visited = 0.0
+    for answer, exact, visits in zip(solution.frame().ask(ask), truth.values, truth.visits, strict=True):
+        squares += float((weights * visits * (answer - exact) ** 2).sum())
+        visited += float((weights * visits).sum())
+    return squares / visited
+
+
+def _check(discount: float, temperature: float | None, kind: str, engine: str) -> None:
+    if not 0.0 <= discount <= 1.0:
+        raise ConfigurationError(f"discount={discount!r}: expected a number from 0 to 1")
+    if temperature is not None and not temperature > 0.0:
+        raise ConfigurationError(f"temperature={temperature!r}: expected a number above 0")
+    if temperature is not None and discount != 1.0:
+        raise ConfigurationError("the soft optimum is defined over whole texts: leave discount at 1")
+    if kind not in ("reward", "gold"):
+        raise ConfigurationError(f"kind={kind!r}: expected 'reward' or 'gold'")
+    if engine not in ENGINES:
+        raise ConfigurationError(f"engine={engine!r}: expected one of {', '.join(ENGINES)}")
+
+
+def _read(env: Env, kwargs: dict[str, Any]) -> tuple[EnvConfig, gym.Env[Any, Any] | None]:
+    """The configuration, and the environment itself where wrappers have a say in it."""
+    if isinstance(env, Task):
+        return configure(env, **kwargs), None
+    if isinstance(env, gym.Env):
+        if kwargs:
+            raise ConfigurationError(f"{', '.join(kwargs)}: an environment that is made takes no further arguments")
+        made = env
+    else:
+        made = as_factory(env, **kwargs).single()
+    base = made.unwrapped
+    if not isinstance(base, TextGenerationEnv):
+        raise SolveError(f"{env!r} is not a textgym environment; `textgym list` shows which are")
+    return base.config, made if opaque_wrappers(made) else None
+
+
+def _score(config: EnvConfig, kind: str) -> Score:
+    if kind == "reward":
+        return config.task.reward
+    if config.task.gold is None:
+        raise SolveError(f"{config.task!r} has no true score apart from its reward; solve for kind='reward'")
+    return config.task.gold
+
+
+def _index(config: EnvConfig, prompt: str | int | None) -> PromptIndex:
+    """The prompts to solve, those with equal ids as one group: nobody who reads ids can tell them apart."""
+    table = config.task.prompts
+    rows = table.rows(config.split)
+    if prompt is not None:
+        row = table.index_of(prompt) if isinstance(prompt, str) else prompt
+        if not 0 <= row < len(table):
+            raise ConfigurationError(
+                f"prompt={prompt!r}: expected a row from 0 to {len(table) - 1}, or a prompt's text"
+            )
+        rows = np.array([row])
+    groups: dict[bytes, list[int]] = {}
+    for row in rows.tolist():
+        groups.setdefault(table.ids[row].tobytes(), []).append(row)
+    return PromptIndex(config.task, [np.array(group) for group in groups.values()])
+
+
+def _solve_tree(
+    config: EnvConfig,
+    index: PromptIndex,
+    tree: PrefixTree,
+    *,
+    discount: float,
+    temperature: float | None,
+    reference: Any,
+    kind: str,
+    replay: Any = None,
+) -> TreeSolution:
+    values, q_values = tree.back_up(discount, best)
+    base = _reference(config, index, tree, reference)
+    soft = None if temperature is None else soften(tree, base, temperature, index.weights)
+    return TreeSolution(
+        config.task,
+        tree,
+        index,
+        values,
+        q_values,
+        config=config,
+        discount=discount,
+        kind=kind,
+        reference=base,
+        soft=soft,
+        replay=replay,
+    )
+
+
+def _reference(config: EnvConfig, index: PromptIndex, tree: PrefixTree, reference: Any) -> Levels:
+    """The reference's probabilities among the legal ids, ``(G, N, K)`` for each level."""
+    if reference is None or (isinstance(reference, str) and reference == "uniform"):
+        shares = [level.legal / level.legal.sum(axis=1, keepdims=True) for level in tree.levels]
+        return tuple(np.broadcast_to(share, (len(index.groups), *share.shape)) for share in shares)
+    if not hasattr(reference, "log_probs"):
+        raise SolveError(
+            f"reference={reference!r}: expected None, 'uniform' or something with log_probs(tokens, masks)"
+        )
+    frame = Frame(replace(config, observation="tokens"), tree, index.representatives)
+    answers = read_policy(reference, frame)
+    return tuple(p[:, :, :-1] / p[:, :, :-1].sum(axis=2, keepdims=True) for p in answers)
+
+
+def _solve_automaton(
+    config: EnvConfig, index: PromptIndex, score: Score, *, discount: float, temperature: float | None, kind: str
+) -> AutomatonSolution:
+    task = config.task
+    if task.automaton(index.representatives[0], kind) is None:
+        raise SolveError(f"{score!r} offers no automaton; use engine='tree' or give it one (textgym.automata)")
+    if temperature is not None or config.reward_timing != "end":
+        raise SolveError("the automaton engine knows neither temperatures nor reward_timing='step'; use engine='tree'")
+    core = core_at(config, 0, np.zeros((1, 0), dtype=np.int32))
+    machines = []
+    for group in index.groups:
+        if len(group) > 1:
+            raise SolveError(f"the prompts {group.tolist()} have equal ids; use engine='tree' or one of them (prompt=)")
+        automaton = task.automaton(int(group[0]), kind)
+        assert automaton is not None
+        if (core.rules and automaton.legal is None) or (task.stop is not None and automaton.stops is None):
+            raise SolveError("the task has rules that depend on the text; its automaton must say legal= and stops=")
+        check_automaton(automaton, config, score, int(group[0]))
+        machines.append(Machine(automaton, core, budget=task.budget, discount=discount))
+    illegal_reward = Scorer(score, illegal_reward=config.illegal_reward).illegal_reward
+    return AutomatonSolution(task, index, machines, illegal_reward, discount, kind)

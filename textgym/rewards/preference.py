@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from textgym.automata import Automaton
 from textgym.episodes import EpisodeBatch
 from textgym.errors import ConfigurationError, unknown_name
 from textgym.ngrams import NGramModel
@@ -115,6 +116,18 @@ class PreferenceReward:
         score += row[-2]
         low, high = cache["low"], cache["high"]
         return low if score < low else high if score > high else score
+
+    def automaton(self, prompts: PromptTable, prompt_index: int, tokenizer: Tokenizer) -> Automaton:
+        """The score as a finite machine whose state is the last word, for :func:`textgym.exact.solve`."""
+        if self._cache.get("prompts") is not prompts or self._cache.get("tokenizer") is not tokenizer:
+            self._prepare(prompts, tokenizer)
+        cache = self._cache
+        size: int = cache["size"]
+        table: Floats = cache["tables"][int(cache["firsts"][prompt_index]) // size**2]
+        words = np.repeat(np.arange(size - 2)[None], size, axis=0)  # reading a word leads to its own state
+        return Automaton(
+            size - 1, words, table[:, :-2], closings=table[:, -2], clip=(float(cache["low"]), float(cache["high"]))
+        )
 
     def _prepare(self, prompts: PromptTable, tokenizer: Tokenizer | None) -> None:
         model = self.model

@@ -1,0 +1,119 @@
+"""Rules about what a task says of itself: the oracle's texts, and the random, blind and best returns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+
+from textgym.checks.masks import constraints
+from textgym.checks.recording import apply
+from textgym.checks.rules import NotApplicableError, rule
+from textgym.checks.scores import reward_alone, reward_in_range
+from textgym.checks.subject import Subject, limits
+from textgym.checks.transitions import BASE
+from textgym.episodes import EpisodeBatch
+from textgym.scoring import Scorer
+from textgym.task import Returns
+
+STANDARD_ERRORS = 4.0
+ROUNDING = 1e-6
+MANY_PROMPTS = 64
+
+
+@rule(mend="Let the oracle write legal tokens within the budget, as task.encode_completion reads them", needs=BASE)
+def oracle_legal(subject: Subject) -> Iterator[str]:
+    """The oracle's text can be written: the masks allow every id, and it ends within the budget."""
+    task, env = subject.task, subject.single(split="all")
+    for row in _oracle_rows(subject):
+        text, prompt = task.best_text(task.prompts.prompts[row]), task.prompts.texts[row]
+        output = apply(env, ("reset", {"options": {"prompt_index": row}}))
+        for number, token in enumerate(task.encode_completion(text)):
+            if output.get("terminated", False) or not env.unwrapped.action_masks()[token]:
+                yield f"the oracle's text {text!r} to {prompt!r} breaks off: its token {number + 1} is not allowed"
+            output = apply(env, ("step", token))
+        if not output["terminated"]:
+            yield f"the oracle's text {text!r} to {prompt!r} does not end"
+
+
+@rule(
+    mend="Search the best text under gold again (textgym.exact.solve where the task is small), or correct the facts",
+    needs=(oracle_legal, reward_alone, reward_in_range, constraints),
+)
+def oracle_best(subject: Subject) -> Iterator[str]:
+    """No other text is better than the oracle's, and on each split it earns the best return that the facts state."""
+    task, rows, others = subject.task, _oracle_rows(subject), subject.texts
+    kind = "reward" if task.gold is None else "gold"
+    score = Scorer(subject.scores[kind])
+    ids = [task.encode_completion(task.best_text(task.prompts.prompts[row])) for row in rows]
+    earned = score(EpisodeBatch.from_ids(task.prompts, task.tokenizer, rows, ids, max_new_tokens=task.budget)).values
+    values = score(others).values
+    for row, best in zip(rows, earned.tolist(), strict=True):
+        better = np.flatnonzero((others.prompt_indices == row) & (values > best + ROUNDING))
+        if len(better):
+            text, value = others.completions[better[0]], values[better[0]]
+            yield f"to {task.prompts.texts[row]!r} {text!r} has {kind} {value:g}, the oracle's text only {best:g}"
+    if len(rows) < len(task.prompts):
+        return
+    for split, kinds in task.facts.items():
+        mean = float(earned[task.prompts.rows(split)].mean())
+        if kind in kinds and not _is_best(mean, kinds[kind]):
+            yield f"on {split} prompts the oracle's {kind} is {mean:g}, the facts say the best is {kinds[kind].best:g}"
+
+
+def _is_best(mean: float, returns: Returns) -> bool:
+    return mean > returns.best - ROUNDING and (not returns.is_exact("best") or mean < returns.best + ROUNDING)
+
+
+def _oracle_rows(subject: Subject) -> list[int]:
+    if subject.task.make_oracle is None:
+        raise NotApplicableError("the task has no oracle")
+    return list(range(min(len(subject.task.prompts), MANY_PROMPTS)))
+
+
+@rule(mend="Compute the three again: textgym.exact.solve gives them for small tasks", needs=BASE)
+def facts(subject: Subject) -> Iterator[str]:
+    """The stated returns are in order, random <= blind <= best, and lie in the declared range."""
+    for split, kind, returns in _facts(subject):
+        low, high = limits(subject.scores[kind])
+        numbers = {"low": low, "random": returns.random, "blind": returns.blind, "best": returns.best, "high": high}
+        if not returns.is_exact("random"):
+            del numbers["random"]
+        if any(left > right + ROUNDING for left, right in pairwise(numbers.values())):
+            listed = ", ".join(f"{name} {number:g}" for name, number in numbers.items())
+            yield f"the {kind} on {split} prompts is not in order: {listed}"
+
+
+@rule(
+    mend="Compute the random return again, as the mean over prompts of writing uniformly among the legal ids",
+    needs=(facts, reward_alone, constraints),
+)
+def random_return(subject: Subject) -> Iterator[str]:
+    """Random play earns the stated random return, within four standard errors."""
+    found = _facts(subject)
+    splits = dict.fromkeys(split for split, _, _ in found)
+    texts = {split: subject.write(subject.effort.random_texts, split=split) for split in splits}
+    for split, kind, returns in found:
+        values = Scorer(subject.scores[kind])(texts[split]).values
+        error = float(values.std(ddof=1)) / math.sqrt(len(values))
+        if not returns.is_exact("random"):
+            error *= math.sqrt(2.0)  # an estimate has an error of its own
+        if abs(values.mean() - returns.random) > STANDARD_ERRORS * error + ROUNDING:
+            yield (
+                f"random play earned {kind} {values.mean():.4f} ± {error:.4f} on {split} prompts, "
+                f"the facts say {returns.random:.4f}"
+            )
+
+
+def _facts(subject: Subject) -> list[tuple[str, str, Returns]]:
+    found = [
+        (split, kind, returns)
+        for split, kinds in subject.task.facts.items()
+        for kind, returns in kinds.items()
+        if kind in subject.scores
+    ]
+    if not found:
+        raise NotApplicableError("the task's random and best returns are not known")
+    return found

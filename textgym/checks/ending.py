@@ -1,0 +1,65 @@
+"""Rules about what the ending step says of the text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from textgym.checks.comparing import difference
+from textgym.checks.rules import rule
+from textgym.checks.subject import Subject
+from textgym.checks.transitions import BASE, budget, endings, stops
+from textgym.episodes import STOP_REASONS
+
+ENDING_KEYS = {"prompt", "completion", "stop_reason", "num_tokens", "reward_parts", "reward_valid"}
+
+
+@rule(
+    mend="Put all of prompt, completion, stop_reason, num_tokens, reward_parts, reward_valid into the last info only",
+    needs=(*BASE, endings, budget),
+)
+def ending_info(subject: Subject) -> Iterator[str]:
+    """The ending step's info has the keys of the contract, other infos have none of them, and none holds a NaN."""
+    for episode in subject.episodes:
+        if missing := ENDING_KEYS - episode.last.output["info"].keys():
+            yield f"the info of an ending step lacks {', '.join(sorted(missing))}"
+        for output in [episode.start, *(step.output for step in episode.steps[:-1])]:
+            if early := ENDING_KEYS & output["info"].keys():
+                yield f"an info before the end has {', '.join(sorted(early))}"
+        for name, value in episode.last.output["info"].items():
+            if isinstance(value, float) and np.isnan(value):
+                yield f"info[{name!r}] is NaN"
+
+
+@rule(mend="Decode all ids that were written at once, without special ids, and count every one", needs=(ending_info,))
+def what_was_written(subject: Subject) -> Iterator[str]:
+    """Prompt, completion and num_tokens in the last info say what was asked and written."""
+    for episode in subject.episodes:
+        info = episode.last.output["info"]
+        expected = {
+            "prompt": subject.task.prompts.texts[episode.prompt_index],
+            "completion": subject.task.tokenizer.decode(episode.actions),
+            "num_tokens": len(episode.actions),
+        }
+        if found := difference({name: info[name] for name in expected}, expected):
+            yield f"after the ids {episode.actions} info is wrong, {found}"
+
+
+@rule(
+    mend="Set exactly one of 'eos', 'stop', 'length' and 'illegal'; the end id wins over stop, and stop over length",
+    needs=(ending_info,),
+)
+def stop_reason(subject: Subject) -> Iterator[str]:
+    """Every ended text has exactly one stop reason, the right one."""
+    ends = set(subject.task.tokenizer.eos_ids)
+    for episode in subject.episodes:
+        found = episode.last.output["info"]["stop_reason"]
+        if found not in STOP_REASONS[1:]:
+            yield f"stop_reason is {found!r}, expected one of {', '.join(map(str, STOP_REASONS[1:]))}"
+        if not episode.legal or found == "illegal":
+            continue  # the masks have a rule of their own
+        expected = "stop" if stops(subject, episode) else "length"
+        expected = "eos" if episode.actions[-1] in ends else expected
+        if found != expected:
+            yield f"stop_reason is {found!r} after the ids {episode.actions}, expected {expected!r}"

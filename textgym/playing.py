@@ -1,0 +1,181 @@
+"""Playing: one text in each lane, whoever writes it.
+
+Episode i is the first episode of lane i, so that short texts are not favoured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from textgym.episodes import EpisodeBatch
+from textgym.errors import ConfigurationError
+from textgym.factory import EnvFactory, as_factory
+
+Act = Callable[..., NDArray[np.int64]]
+
+LANES = 256
+
+
+def play(
+    agent_or_act: Any,
+    env: str | EnvFactory,
+    *,
+    episodes: int,
+    seed: int = 0,
+    deterministic: bool = True,
+    prompt_indices: Sequence[int] | NDArray[np.int64] | None = None,
+    **kwargs: Any,
+) -> tuple[EpisodeBatch, NDArray[np.float64]]:
+    """Lets an agent write one text in each of ``episodes`` lanes.
+
+    Args:
+        agent_or_act: An agent with ``act``, or such a function itself.
+        env: An env id or factory.
+        episodes: Number of texts.
+        seed: Lane i is seeded with seed + i; an agent's ``seed_sampling(seed)`` is called where it has one.
+        deterministic: Greedy play; False samples.
+        prompt_indices: The prompt of each episode; by default drawn by the environment.
+        **kwargs: Further arguments of the environment, such as ``split="test"``.
+
+    Returns:
+        The finished texts and their returns ``(N,)``, in lane order.
+
+    Raises:
+        ConfigurationError: for what is no agent, or an action array of a wrong shape or type.
+    """
+    if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
+        raise ConfigurationError(f"episodes={episodes!r}: expected a whole number of at least 1")
+    factory, act = as_factory(env, **kwargs), _act_of(agent_or_act)
+    if hasattr(agent_or_act, "seed_sampling"):
+        agent_or_act.seed_sampling(seed)
+    batches, returns = [], []
+    for start in range(0, episodes, LANES):
+        size = min(LANES, episodes - start)
+        chosen = None if prompt_indices is None else np.asarray(prompt_indices[start : start + size])
+        envs = factory.vector(size, autoreset_mode=AutoresetMode.NEXT_STEP)
+        try:
+            batch, earned = _first_episodes(act, envs, seed + start, deterministic, chosen)
+        finally:
+            envs.close()
+        batches.append(batch)
+        returns.append(earned)
+    return concatenate(batches), np.concatenate(returns)
+
+
+class FirstEpisodes:
+    """Collects the first episode of each lane.
+
+    Attributes:
+        waiting: ``(N,)`` lanes whose first text has not ended yet.
+    """
+
+    def __init__(self, lanes: int) -> None:
+        self.waiting = np.ones(lanes, dtype=bool)
+        self._rows: list[NDArray[np.int64]] = []
+        self._batches: list[EpisodeBatch] = []
+        self._returns: list[NDArray[np.float64]] = []
+
+    def collect(self, envs: Any) -> None:
+        """Takes what ended in the latest step of an unwrapped vector environment."""
+        if envs.last_episodes is not None:
+            first = self.waiting[envs.last_rows]
+            self._rows.append(envs.last_rows[first])
+            self._batches.append(envs.last_episodes.take(first))
+            self._returns.append(envs.last_returns[first])
+            self.waiting[envs.last_rows] = False
+
+    def result(self) -> tuple[EpisodeBatch, NDArray[np.float64]]:
+        """The texts and their returns ``(N,)``, in lane order."""
+        order = np.argsort(np.concatenate(self._rows), kind="stable")
+        return concatenate(self._batches).take(order), np.concatenate(self._returns)[order]
+
+
+def _first_episodes(
+    act: Act, envs: Any, seed: int, deterministic: bool, prompts: NDArray[np.int64] | None
+) -> tuple[EpisodeBatch, NDArray[np.float64]]:
+    base = envs.unwrapped
+    observations, _ = envs.reset(seed=seed, options=None if prompts is None else {"prompt_index": prompts})
+    starts, first = np.ones(envs.num_envs, dtype=bool), FirstEpisodes(envs.num_envs)
+    while first.waiting.any():
+        actions = act(observations, base.action_masks(), deterministic=deterministic, episode_starts=starts)
+        observations, _, terminations, truncations, _ = envs.step(_check_actions(actions, envs.num_envs))
+        starts = terminations | truncations
+        first.collect(base)
+    return first.result()
+
+
+def _act_of(agent: Any) -> Act:
+    """The function that chooses actions: ``agent.act``, the agent itself, or the ``predict`` of an SB3 model."""
+    if isinstance(agent, type | str):
+        raise ConfigurationError(f"{agent!r} is no agent yet; make one, for example with make_agent('q_learning')")
+    if hasattr(agent, "act"):
+        return agent.act
+    if hasattr(agent, "predict"):
+
+        def predict(observations: Any, masks: Any, *, deterministic: bool, episode_starts: Any) -> NDArray[np.int64]:
+            return agent.predict(observations, deterministic=deterministic)[0]
+
+        return predict
+    if not callable(agent):
+        raise ConfigurationError(
+            f"{agent!r}: expected an agent with act(observations, action_masks, *, deterministic, episode_starts), "
+            "such a function, or a stable-baselines3 model"
+        )
+    return agent
+
+
+def _check_actions(actions: Any, count: int) -> NDArray[np.int64]:
+    array = np.asarray(actions)
+    if array.shape != (count,) or array.dtype.kind not in "iu":
+        what = f"shape {array.shape} of type {array.dtype} for {count} observations"
+        raise ConfigurationError(f"act() returned {what}; expected one token id each")
+    return array
+
+
+def concatenate(batches: Sequence[EpisodeBatch]) -> EpisodeBatch:
+    """One batch of all rows; the batches share a prompt table and a tokenizer."""
+    first = batches[0]
+    if len(batches) == 1:
+        return first
+    return EpisodeBatch(
+        np.concatenate([batch.tokens for batch in batches]),
+        np.concatenate([batch.lengths for batch in batches]),
+        np.concatenate([batch.stop_codes for batch in batches]),
+        np.concatenate([batch.keys for batch in batches]),
+        np.concatenate([batch.prompt_indices for batch in batches]),
+        first.prompts,
+        first.tokenizer,
+        gold=first._gold,
+        success=first._success,
+    )
+
+
+def random_act(seed: int = 0) -> Act:
+    """Random play as an ``act`` function: every legal id is equally likely.
+
+    Example:
+        >>> batch, returns = play(random_act(1), "TextGen-v0", episodes=3)
+        >>> returns.shape
+        (3,)
+    """
+    rng = np.random.default_rng(seed)
+
+    def act(observations: Any, action_masks: NDArray[np.bool_], **_: Any) -> NDArray[np.int64]:
+        order = rng.random(action_masks.shape)
+        order[~action_masks] = -1.0
+        return order.argmax(axis=1)
+
+    return act
+
+
+def describe(batch: EpisodeBatch, returns: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Each text as a dict with its prompt, completion, reward and gold (None where there is none)."""
+    golds = batch.gold()
+    scores: list[float | None] = [None] * len(batch) if golds is None else golds.tolist()
+    rows = zip(batch.prompt_texts, batch.completions, returns.tolist(), scores, strict=True)
+    return [{"prompt": p, "completion": c, "reward": reward, "gold": gold} for p, c, reward, gold in rows]
