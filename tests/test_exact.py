@@ -240,6 +240,8 @@ def test_errors_say_what_may_be_asked() -> None:
         solution.value("was", "pan the movie")
     with pytest.raises(PromptError):
         solution.value("was", "pan the moon")
+    with pytest.raises(SolveError, match="'wos' has text outside the vocabulary"):
+        solution.value("wos", 0)
     with pytest.raises(SolveError, match=r"id \d+ may not be written after"):
         solution.value("was praise", 0)
     with pytest.raises(SolveError, match="has ended"):

@@ -201,6 +201,14 @@ def test_tables_of_the_wrong_shape_are_refused(table: Any, message: str) -> None
             use(table)
 
 
+def test_what_is_no_table_is_refused() -> None:
+    solution = solve(TINY)
+    with pytest.raises(SolveError, match="no Q-table"):
+        solution.table_error(make_agent("uniform"))
+    with pytest.raises(SolveError, match="has not learned anything yet"):
+        solution.policy_value(make_agent("q_learning"))
+
+
 def test_tables_of_another_environment_are_refused() -> None:
     agent = make_agent("q_learning", seed=0)
     agent.learn(TINY, 320)
@@ -296,6 +304,8 @@ def test_critics_are_measured_against_the_truth() -> None:
     assert value_error(lambda o: exact(o) + 0.5, SCRAMBLED, policy=Wobbly()) == pytest.approx(0.25)
     with pytest.raises(SolveError, match="the critic returned shape"):
         value_error(lambda o: 0.0, SCRAMBLED, policy=Wobbly())
+    with pytest.raises(SolveError, match="needs policy="):
+        value_error(exact, SCRAMBLED)
     with pytest.raises(SolveError, match="no critic"):
         value_error(3, SCRAMBLED, policy=Wobbly())
 

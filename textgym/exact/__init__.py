@@ -137,10 +137,12 @@ def value_error(critic: Any, env: Env, *, policy: Any = None, **options: Any) ->
     """
     solution = solve(env, engine="tree", **options)
     assert isinstance(solution, TreeSolution)
-    truth = solution.policy_value(critic if policy is None else policy)
     estimate = getattr(critic, "values", critic)
     if not callable(estimate):
         raise SolveError(f"{critic!r} is no critic: expected values(observations) -> (B,), or such a function")
+    if policy is None and estimate is critic:
+        raise SolveError("a critic that is a function needs policy=: whose values should it know?")
+    truth = solution.policy_value(critic if policy is None else policy)
 
     def ask(observations: Any, masks: NDArray[np.bool_], core: Any, level: int) -> Floats:
         answer = np.asarray(estimate(observations), dtype=np.float64)

@@ -7,7 +7,7 @@ discounting and for scores that are clipped: both depend on nothing but that num
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -113,8 +113,8 @@ class AutomatonSolution(Optimum):
     """
 
     task: Task
-    index: PromptIndex
-    machines: Sequence[Machine]
+    index: PromptIndex = field(repr=False)
+    machines: Sequence[Machine] = field(repr=False)
     illegal_reward: float
     discount: float
     kind: str

@@ -189,6 +189,8 @@ def read_table(table: Any, frame: Frame) -> list[Floats]:
     Raises:
         SolveError: for a table of the wrong shape.
     """
+    if not is_table(table):
+        raise SolveError(f"{table!r} is no Q-table: expected an agent with rows and q, a mapping or a list of arrays")
     if isinstance(table, Mapping):
         return _read_mapping(table, frame)
     if isinstance(table, list | tuple):
@@ -227,9 +229,11 @@ def _read_mapping(table: Mapping[Any, Any], frame: Frame) -> list[Floats]:
 
 
 def _read_rows(agent: Any, frame: Frame) -> list[Floats]:
+    if not agent.rows:
+        raise SolveError(f"the Q-table of {agent!r} is empty: it has not learned anything yet")
     q = np.asarray(agent.q, dtype=np.float64)
     width = frame.config.task.prompts.width + frame.config.task.budget
-    positions = len(next(iter(agent.rows))) // 4 if agent.rows else width
+    positions = len(next(iter(agent.rows))) // 4
     if q.ndim != 2 or q.shape[1] != frame.tree.vocab_size or positions != width:
         raise SolveError(
             f"a Q-table of shape {q.shape} over {positions} positions; expected {frame.tree.vocab_size} ids and "

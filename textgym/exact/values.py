@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.errors import PromptError
+from textgym.errors import PromptError, SolveError
 from textgym.exact.tree import Floats, Levels, PrefixTree
 from textgym.task import Task
 
@@ -148,8 +148,17 @@ class Optimum(ABC):
 
 
 def encode_prefix(task: Task, prefix: Prefix) -> list[int]:
-    """The ids of a prefix that was given as text or ids."""
-    return task.tokenizer.encode(prefix) if isinstance(prefix, str) else [int(index) for index in prefix]
+    """The ids of a prefix that was given as text or ids.
+
+    Raises:
+        SolveError: for a text outside the vocabulary.
+    """
+    if not isinstance(prefix, str):
+        return [int(index) for index in prefix]
+    ids = task.tokenizer.encode(prefix)
+    if task.tokenizer.unk_id is not None and task.tokenizer.unk_id in ids:
+        raise SolveError(f"the prefix {prefix!r} has text outside the vocabulary; `textgym info` shows the words")
+    return ids
 
 
 @dataclass(frozen=True, eq=False)
