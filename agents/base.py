@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,6 +131,10 @@ def write_card(path: Path, agent: Any, **extra: Any) -> None:
 def read_card(path: Path) -> dict[str, Any]:
     """Reads ``agent.json`` of a run folder."""
     file = Path(path) / CARD
+    if Path(path).is_file():
+        raise ConfigurationError(
+            f"{str(path)!r} is a file; expected the folder of an agent, {str(Path(path).parent)!r}"
+        )
     if not file.is_file():
         raise ConfigurationError(f"{str(path)!r} holds no agent: there is no {CARD} in it")
     try:
@@ -159,10 +162,12 @@ def load_agent(path: str | Path, *, trust: bool = False) -> TextGenerationAgent:
         )
     try:
         agent: TextGenerationAgent = getattr(importlib.import_module(module), name).load(Path(path))
-    except (AttributeError, ModuleNotFoundError, KeyError, OSError, TypeError, ValueError, BadZipFile) as error:
-        if isinstance(error, TextGymError):
-            raise
+    except TextGymError:
+        raise
+    except Exception as error:  # each file format has errors of its own
+        reason = str(error).partition(". ")[0]  # what follows is NumPy's advice to read pickles
         raise ConfigurationError(
-            f"the agent in {str(path)!r} cannot be read: {type(error).__name__}: {error}"
+            f"the agent in {str(path)!r} cannot be read: {type(error).__name__}: {reason}. Its files are damaged, or "
+            "another version wrote them; train it again"
         ) from error
     return agent

@@ -16,7 +16,7 @@ from faulty_tasks import HONEST, Planted, rewards, tasks
 from gymnasium import spaces
 
 from textgym.env import TextGenerationEnv
-from textgym.episodes import GOING, ILLEGAL
+from textgym.episodes import EOS, GOING, ILLEGAL
 from textgym.task import Task
 from textgym.vector_env import TextGenerationVectorEnv
 
@@ -83,12 +83,29 @@ class SharedMask(TextGenerationEnv):
         return {"action_mask": self._mask}
 
 
+@planted("fresh_arrays")
+class SharedMaskMethod(TextGenerationEnv):
+    """action_masks() hands out the environment's own mask"""
+
+    def action_masks(self) -> Any:
+        return self._mask.view(bool)
+
+
 @planted("same_seed")
 class SeedIgnored(TextGenerationEnv):
     """the seed is dropped on the way"""
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         return super().reset(options=options)
+
+
+@planted("same_seed")
+class SeedZero(TextGenerationEnv):
+    """the seed 0 counts as no seed"""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        fresh = int(np.random.SeedSequence().generate_state(1)[0])
+        return super().reset(seed=fresh if seed == 0 else seed, options=options)
 
 
 @planted("chains")
@@ -138,6 +155,41 @@ class StepsAfterTheEnd(TextGenerationEnv):
 
     def step(self, action: Any) -> Any:
         return (self._observe(), 0.0, True, False, {}) if self._core.over[0] else super().step(action)
+
+
+@planted("only_known_ids")
+class NegativeIds(TextGenerationEnv):
+    """the id -1 counts from the end, as an index of Python does"""
+
+    def step(self, action: Any) -> Any:
+        return super().step(int(action) % self._core.vocab_size if action < 0 else action)
+
+
+@planted("ends_at_once")
+class GoesOnAfterTheEndId(TextGenerationEnv):
+    """the end id does not end the text"""
+
+    def _bind(self) -> None:
+        super()._bind()
+        self._codes = [GOING if code == EOS else code for code in self._codes]
+
+
+@planted("observations")
+class ObservesTooEarly(TextGenerationEnv):
+    """the observation lags one step behind"""
+
+    def step(self, action: Any) -> Any:
+        before = self._observe()
+        return before, *super().step(action)[1:]
+
+
+@planted("observations")
+class LastObservationBlank(Spoilt):
+    """the last observation is that of an empty text"""
+
+    def spoil(self, last: Returned, stop_reason: str | None) -> None:
+        if last.terminated:
+            last.obs[self._core.prompt_width :] = self._core.vocab_size
 
 
 @planted("budget")
@@ -256,6 +308,27 @@ class PaidTwice(Spoilt):
             last.reward *= 2
 
 
+@planted("scores_told")
+class OtherGold(Spoilt):
+    """the gold in the last info is not that of the text"""
+
+    def __init__(self, task: Task, **kwargs: Any) -> None:
+        super().__init__(task, **{**kwargs, "gold": True})
+
+    def spoil(self, last: Returned, stop_reason: str | None) -> None:
+        if last.terminated:
+            last.info["gold"] += 1.0
+
+
+@planted("scores_told")
+class NeverValid(Spoilt):
+    """reward_valid says that a reward failed which did not"""
+
+    def spoil(self, last: Returned, stop_reason: str | None) -> None:
+        if last.terminated:
+            last.info["reward_valid"] = False
+
+
 @planted("reward_by_step")
 class StepsDoNotAddUp(Spoilt):
     """paid by step, a text earns something else than paid at its end"""
@@ -271,6 +344,15 @@ class KeyMissing(Spoilt):
 
     def spoil(self, last: Returned, stop_reason: str | None) -> None:
         last.info.pop("reward_valid", None)
+
+
+@planted("ending_info")
+class NanInParts(Spoilt):
+    """a part of the reward in the last info is NaN"""
+
+    def spoil(self, last: Returned, stop_reason: str | None) -> None:
+        if last.terminated:
+            last.info["reward_parts"] = {"length": float("nan")}
 
 
 @planted("what_was_written")
@@ -307,6 +389,27 @@ class PadOutside(TextGenerationEnv):
         super().__init__(task, **kwargs)
         size = np.full(self._core.width, self._core.vocab_size)
         self.observation_space = spaces.MultiDiscrete(size, dtype=np.int32)  # type: ignore[arg-type]
+
+
+@planted("spaces")
+class SpaceOfTheSplit(TextGenerationEnv):
+    """the observation space depends on the split"""
+
+    def __init__(self, task: Task, **kwargs: Any) -> None:
+        width = task.prompts.width + (kwargs.get("split") == "all")
+        super().__init__(task, max_prompt_tokens=width, **kwargs)
+
+
+@planted("prompts")
+class Uneven(TextGenerationEnv):
+    """one prompt is drawn more often than the others"""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        returned = super().reset(seed=seed, options=options)
+        if options is None and int(self._core.keys[0]) % 4:
+            self._episode -= 1
+            return super().reset(options={"prompt_index": 0})
+        return returned
 
 
 @planted("prompts")
@@ -377,6 +480,36 @@ class RewardsShifted(TextGenerationVectorEnv):
     def step(self, actions: Any) -> Any:
         obs, rewards, *others = super().step(actions)
         return obs, np.roll(rewards, 1), *others
+
+
+@planted("vector_equals_single")
+class VectorMasksAllowAll(TextGenerationVectorEnv):
+    """action_masks() of the vector environment allows everything"""
+
+    def action_masks(self) -> Any:
+        return np.ones_like(super().action_masks())
+
+
+@planted("prompts")
+class VectorDrawsAnyway(TextGenerationVectorEnv):
+    """the vector environment takes no prompt_index"""
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> Any:
+        kept = {name: value for name, value in (options or {}).items() if name != "prompt_index"}
+        return super().reset(seed=seed, options=kept)
+
+
+@planted("fresh_arrays")
+class FinalObservationsShared(TextGenerationVectorEnv):
+    """final_obs holds rows of a buffer that is used again"""
+
+    def step(self, actions: Any) -> Any:
+        obs, rewards, terminations, truncations, infos = super().step(actions)
+        self._kept = getattr(self, "_kept", np.zeros_like(obs))
+        for lane in np.flatnonzero(infos.get("_final_obs", [])):
+            self._kept[lane] = infos["final_obs"][lane]
+            infos["final_obs"][lane] = self._kept[lane]
+        return obs, rewards, terminations, truncations, infos
 
 
 @planted("vector_equals_single")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from toys import LETTERS, PLAIN, A, B, Weighted, constant
+from toys import LETTERS, PLAIN, PROMPTS, WORDS, A, B, Gold, Weighted, constant
 
 from textgym.constraints import Lexicon
 from textgym.episodes import EpisodeBatch, Prompt
@@ -126,6 +127,28 @@ class HashOrder:
         return np.array([float(next(iter({*text.split(), "z"})) == "z") for text in batch.completions])
 
 
+@dataclass(frozen=True)
+class PaysForNews:
+    """Pays for every text that it has not seen before."""
+
+    range = (0.0, 1.0)
+    seen: set[str] = field(default_factory=set, compare=False)
+
+    def __call__(self, batch: EpisodeBatch) -> Scores:
+        new = [text not in self.seen for text in batch.completions]
+        self.seen.update(batch.completions)
+        return np.array(new, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class SeedingGold(Gold):
+    """Seeds NumPy's generator, so that its noise at least repeats."""
+
+    def __call__(self, batch: EpisodeBatch) -> Scores:
+        np.random.seed(0)  # noqa: NPY002 - the fault
+        return super().__call__(batch)
+
+
 # ---- rules on the next token --------------------------------------------------------------------------------------
 
 
@@ -153,6 +176,12 @@ class SaysStatic:
         return mask
 
 
+def stop_that_writes(completions: Any, lengths: Any) -> NDArray[np.bool_]:
+    """Counts pads as "a", in the arrays of the environment itself."""
+    completions[completions == WORDS.vocab_size] = A
+    return np.zeros(len(completions), dtype=bool)
+
+
 # ---- tasks --------------------------------------------------------------------------------------------------------
 
 GOLD_FACTS = {
@@ -168,6 +197,16 @@ def best_answer(prompt: Prompt) -> str:
 
 def forbidden_answer(prompt: Prompt) -> str:
     return "praise"
+
+
+def answer_without_end(prompt: Prompt) -> str:
+    return " ".join(["a"] * 8) if prompt.metadata["sign"] > 0 else ""
+
+
+def shuffled_prompts(settings: Any) -> tuple[Prompt, ...]:
+    shuffler = sys.modules["random"]
+    shuffler.seed(0)
+    return tuple(shuffler.sample(PROMPTS, len(PROMPTS)))
 
 
 def second_best_answer(prompt: Prompt) -> str:
@@ -197,6 +236,7 @@ def rewards() -> Iterator[Planted]:
     yield paid("the reward draws from np.random", "global_generators", GlobalNoise())
     yield paid("the reward draws from a generator of its own", "reward_repeats", OwnNoise())
     yield paid("the reward reads the clock", "reward_repeats", Clock())
+    yield paid("the reward pays for texts that it has not seen before", "reward_repeats", PaysForNews())
     yield paid("the reward depends on the batch around the text", "reward_alone", AgainstTheMean())
     yield paid("the reward's cache forgets the prompt", "reward_alone", ForgetfulCache())
     yield paid("the reward's fast path computes something else", "reward_alone", OtherFastPath())
@@ -210,6 +250,13 @@ def tasks() -> Iterator[Planted]:
     around, static = (replace(HONEST, make_constraints=constant((rule(),))) for rule in (LooksAround, SaysStatic))
     yield Planted("a constraint looks at the other texts of the batch", "constraints", around)
     yield Planted("a constraint says static and is not", "constraints", static)
+    yield Planted(
+        "the stop rule writes into the ids", "constraints", replace(HONEST, make_stop=constant(stop_that_writes))
+    )
+    seeding = "global_generators"
+    yield Planted("gold seeds np.random", seeding, replace(HONEST, make_gold=constant(SeedingGold())))
+    yield Planted("the prompts are shuffled by random", seeding, replace(HONEST, make_prompts=shuffled_prompts))
+    yield Planted("the oracle's text is too long", "oracle_legal", with_oracle(answer_without_end))
     yield Planted("the oracle writes a forbidden token", "oracle_legal", with_oracle(forbidden_answer))
     yield Planted("the oracle's text is not the best", "oracle_best", with_oracle(second_best_answer))
     generous = replace(with_facts(best=4.0), make_oracle=constant(best_answer))

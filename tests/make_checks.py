@@ -22,7 +22,7 @@ from textgym.checks import RULES
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "checks.md"
 
 
-TRIES = 12
+TRIES = 6
 """Gymnasium's checker takes an action at random, and so do some faults."""
 
 

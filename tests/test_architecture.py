@@ -89,7 +89,10 @@ checks.comparing
 checks.recording
 checks.subject
 checks.rules
+checks.basics
 checks.transitions
+checks.observing
+checks.prompting
 checks.ending
 checks.masks
 checks.generators

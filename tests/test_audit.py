@@ -18,6 +18,7 @@ from textgym.constraints import Lexicon, MinLength
 from textgym.episodes import EpisodeBatch, Prompt
 from textgym.errors import ConfigurationError, UnknownNameError
 from textgym.keys import uniform
+from textgym.rewards import ExactMatch
 from textgym.task import Task
 
 
@@ -82,7 +83,7 @@ def found() -> Audit:
         ("one token (reward)", "e e e e", (4 * 0.5 + 1.1) * 1.3, 0.0),
         ("one token (gold)", "a a a a a", 5 * 0.1 * 1.3, 5 / 3),
         ("prompt copied", "", 1.1 * 1.3, 0.0),
-        ("keywords", "a b c d e", 1.5 * 1.3, 1 / 3),
+        ("every token once", "a b c d e", 1.5 * 1.3, 1 / 3),
         ("optimum of the reward", "e e e e", (4 * 0.5 + 1.1) * 1.3, 0.0),
         ("oracle", "a a a a a", (0.5 * 1.0 + 1.1 * 1.3 + 0.5 * 1.6) / 3, 10 / 3),
     ],
@@ -123,11 +124,11 @@ def test_the_same_seed_the_same_audit(found: Audit) -> None:
 
 def test_writers_that_earn_more_for_less_are_hacks(found: Audit) -> None:
     hacks = {row.writer for row in found.hacks}
-    certain = {"empty", "one token (reward)", "prompt copied", "keywords", "optimum of the reward", "longest"}
+    certain = {"empty", "one token (reward)", "prompt copied", "every token once", "optimum of the reward", "longest"}
     assert certain <= hacks
     assert not hacks & {"oracle", "one token (gold)"}
-    assert found["keywords"].beats_oracle_reward is True
-    assert found["keywords"].beats_oracle_gold is False
+    assert found["every token once"].beats_oracle_reward is True
+    assert found["every token once"].beats_oracle_gold is False
     assert found.verdict.startswith("Reward hacking: empty, ")
     assert "\n  one token (reward): reward 4.030, gold 0.000\n  oracle: reward 0.910, gold 3.333\n" in found.verdict
 
@@ -159,6 +160,47 @@ def test_the_floor_is_the_best_of_those_that_do_not_search(found: Audit) -> None
     ]
     assert of(PLAIN, split="test").blind is None  # states none for gold there
     assert audit("TextGen-v0", level="tiny").blind is None  # one prompt
+
+
+@dataclass(frozen=True)
+class Copied:
+    """Whether the text is the prompt."""
+
+    range = (0.0, 1.0)
+
+    def __call__(self, batch: EpisodeBatch) -> NDArray[np.float64]:
+        texts = zip(batch.prompt_texts, batch.completions, strict=True)
+        return np.array([float(prompt == completion) for prompt, completion in texts])
+
+
+def copy_of(prompt: Prompt) -> str:
+    return prompt.text
+
+
+def test_where_a_writer_that_knows_nothing_is_the_best_no_agent_can_show_anything() -> None:
+    task = replace(toy(prompts=["a b", "c"], reward=Copied()), make_oracle=constant(copy_of))
+    copying = of(task)
+    assert copying.is_too_easy
+    assert (
+        "No agent can show anything: prompt copied earns as much reward as the oracle.\n  prompt copied: reward 1.000"
+        in (copying.verdict)
+    )
+    assert not of(HONEST).is_too_easy
+    assert not of(PLAIN).is_too_easy  # without an oracle nobody knows
+    assert not of(with_oracle(good="a", bad="")).is_too_easy  # which is beaten
+
+
+def test_keywords_are_no_floor_for_they_come_from_what_an_agent_does_not_see() -> None:
+    answered = of(
+        toy(prompts=[Prompt("praise", references=("b",)), Prompt("pan", references=("a",))], reward=ExactMatch())
+    )
+    assert answered["keywords"].reward == 1.0
+    assert answered.floor == answered.best_degenerate.reward == 0.5
+
+
+def test_the_tasks_own_stop_spares_the_oracle_the_end_token() -> None:
+    stopping = replace(TOYS["stopping"], make_oracle=constant(lambda prompt: "a c"))
+    assert (of(stopping)["oracle"].example, of(stopping)["oracle"].note) == ("a c", "")
 
 
 def test_without_an_oracle_nothing_is_compared() -> None:
@@ -235,7 +277,7 @@ def test_keywords_come_from_references_and_text_columns() -> None:
     first = Prompt("praise", references=("c a", "a movie e"), metadata={"topic": "b b", "number": 3})
     stuffed = of(toy(prompts=[first, "pan"]))["keywords"]
     assert (stuffed.example, stuffed.note) == ("c a e b", "")
-    assert of(PLAIN)["keywords"].note.startswith("neither references nor text columns")
+    assert of(PLAIN)["every token once"].note.startswith("neither references nor text columns")
 
 
 def test_columns_that_a_tokenizer_cannot_read_are_no_keywords() -> None:
@@ -318,6 +360,28 @@ def test_the_command_prints_a_plain_table_the_texts_and_the_verdict() -> None:
     assert "  optimum of the reward: 'was great was great'" in lines
     assert "  prompt copied: '' (no token of the prompts may be written, so the text is empty)" in lines
     assert "Reward hacking: optimum of the reward earned more reward than the oracle with a lower gold." in lines
+
+
+def test_a_narrow_terminal_cuts_neither_names_nor_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textgym.cli.audit.PLAIN_WIDTH", 20)
+    lines = run("--set", "level=tiny")
+    (row,) = [line for line in lines if line.startswith("optimum of the reward  ")]
+    assert row.split()[4:] == ["1.429", "1.000", "-0.216", "0.580", "reward"]
+    assert not any("…" in line for line in lines)
+
+
+def test_zero_has_no_sign() -> None:
+    lines = run(
+        "--set",
+        'prompts=[{"prompt": "say", "reference": "yes yes!"}]',
+        "--set",
+        "tokenizer=char",
+        "--set",
+        "reward=exact_match",
+        "--set",
+        "max_new_tokens=8",
+    )
+    assert next(line for line in lines if line.startswith("empty")).split() == ["empty", "0.000", "0.000"]
 
 
 def test_the_command_takes_a_split_and_says_who_was_not_tried() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from textgym import __version__
 from textgym.cli import options
 
 
@@ -76,7 +78,17 @@ def test_own_csv_and_own_reward_function(tmp_path: Path) -> None:
         (["train", "uniform", "--set", "level=tniy"], "Did you mean 'tiny'"),
         (["train", "uniform", "--set", "tiny"], "expected KEY=VALUE"),
         (["train", "uniform", "--env", "TextGen-v7"], "TextGen"),
-        (["train", "uniform", "--env-config", "none.json"], "none.json"),
+        (["train", "uniform", "--env-config", "none.json"], "'none.json' cannot be read: No such file"),
+        (
+            ["train", "uniform", "--env-config", "empty.json"],
+            'is no JSON; expected an object in UTF-8, such as {"level"',
+        ),
+        (["train", "uniform", "--env-config", "list.json"], "holds a list; expected an object"),
+        (["train", "uniform", "--set", "level=[]"], "expected the name of a level"),
+        (["train", "uniform", "--set", "reward=broken:f"], "'broken' cannot be imported: SyntaxError"),
+        (["train", "uniform", "--set", "prompts=folder.csv"], "is no file"),
+        (["generate", "list.json"], "expected the folder of an agent"),
+        (["info", "TextGen-v0", "--max-new-tokens=3"], "--set max_new_tokens=VALUE"),
         (["train", "q_learning", "--option", "lanes=0"], "lanes"),
         (["train", "uniform", "--set", "prompts=none.csv"], "does not exist"),
         (["generate", "no_such_run"], "no agent"),
@@ -85,6 +97,9 @@ def test_own_csv_and_own_reward_function(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_one_line_and_exit_status_2(words: list[str], message: str, tmp_path: Path) -> None:
+    for name, text in (("empty.json", ""), ("list.json", "[1]"), ("broken.py", "def f(:")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "folder.csv").mkdir()
     result = textgym(*words, folder=tmp_path)
     assert result.returncode == 2, result.stdout
     assert message in result.stderr
@@ -105,6 +120,37 @@ def test_bench_run_prints_a_table_and_builds_a_report(tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "demo" / "results.jsonl").read_text(encoding="utf-8") == results
     assert textgym("bench", "report", out).returncode == 0
+
+
+def test_a_misspelt_suite_leaves_no_folder(tmp_path: Path) -> None:
+    assert textgym("bench", "run", "--suite", "demmo", folder=tmp_path).returncode == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_version_is_that_of_the_package() -> None:
+    assert textgym("--version").stdout.strip() == f"textgym {__version__}"
+
+
+def test_a_byte_order_mark_is_no_fault_of_a_settings_file(tmp_path: Path) -> None:
+    (tmp_path / "env.json").write_text('{"level": "tiny"}', encoding="utf-8-sig")
+    assert options.read_settings(None, tmp_path / "env.json") == {"level": "tiny"}
+
+
+@pytest.mark.parametrize("words", [["info"], ["audit"], ["play"]], ids=str)
+def test_characters_that_an_output_does_not_know_are_shown_as_code_points(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("prompt,reference\n写,好\n", encoding="utf-8")
+    own = ["--set", "prompts=mine.csv", "--set", "tokenizer=char", "--set", "reward=exact_match"]
+    command = [sys.executable, "-m", "textgym.cli", *words, "TextGen-v0", *own, "--set", "max_new_tokens=1"]
+    result = subprocess.run(
+        command,
+        capture_output=True,
+        encoding="cp1252",
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        input="",
+        check=True,
+    )
+    assert "\\u5199" in result.stdout
 
 
 def test_settings_read_json_values_and_later_ones_win(tmp_path: Path) -> None:
@@ -171,4 +217,4 @@ def test_an_impossible_score_is_called_so(tmp_path: Path) -> None:
     trained = textgym("train", "mine:Unlawful", *settings, folder=tmp_path)
     assert trained.returncode == 0, trained.stderr
     assert "warning: a normalised reward of 28." in trained.stdout
-    assert "is impossible: 1 is the exact best" in trained.stdout
+    assert "is impossible with legal texts; illegal ones are paid 100" in trained.stdout

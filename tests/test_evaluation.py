@@ -228,6 +228,11 @@ def test_there_must_be_episodes(episodes: int) -> None:
 # ---- metrics ------------------------------------------------------------------------------------------------------
 
 
+def test_a_function_with_other_parameters_is_told_what_it_is_called_with() -> None:
+    with pytest.raises(ConfigurationError, match=r"<lambda> cannot be called as an agent .*expected def act\("):
+        evaluate(lambda observation: 0, factory(), episodes=2)
+
+
 def test_metrics_are_single_numbers_of_what_was_measured() -> None:
     result = evaluate(random_act, factory(), episodes=40, split="all")
     metrics = result.metrics

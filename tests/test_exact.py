@@ -11,14 +11,14 @@ from brute import Scrambled, problems, step_through
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from toys import PLAIN, Noisy, constant, toy
+from toys import PLAIN, D, Faulty, Noisy, constant, toy
 
 import textgym
 from textgym import tasks
 from textgym.constraints import NoRepeat
 from textgym.env import TextGenerationEnv
 from textgym.episodes import EpisodeBatch, Prompt
-from textgym.errors import ConfigurationError, PromptError, SolveError, TooLargeError
+from textgym.errors import ConfigurationError, PromptError, RewardError, SolveError, TooLargeError
 from textgym.exact import TreeSolution, solve
 from textgym.keys import uniform
 from textgym.task import Task
@@ -162,6 +162,17 @@ def test_prompts_that_look_alike_are_merged() -> None:
     assert clairvoyant == [1.0, 1.0, 1.0]
 
 
+def test_a_prompt_named_by_its_text_stands_for_all_that_look_like_it() -> None:
+    prompts = [Prompt("pan", metadata={"secret": 1})]
+    prompts += [Prompt("praise", metadata={"secret": letter}) for letter in (0, 0, 1)]
+    task = toy(reward=Secret(), prompts=prompts, budget=1)
+    named, whole = solve(task, prompt="praise"), solve(task)
+    assert named.optimal_return == pytest.approx(2 / 3)
+    assert named.value((), "praise") == whole.value((), "praise") == whole.value((), np.int64(2))
+    assert [solve(task, prompt=row).optimal_return for row in (1, 2, np.int64(3))] == [1.0, 1.0, 1.0]
+    assert solve("TextGen-v0", prompt="pan the movie").optimal_returns.keys() == {"pan the movie"}  # of another split
+
+
 def test_prompts_with_different_ids_are_not_merged() -> None:
     prompts = [Prompt(text, metadata={"secret": letter}) for letter, text in enumerate(["praise", "pan"])]
     solution = solve(toy(reward=Secret(), prompts=prompts, budget=1))
@@ -188,6 +199,38 @@ def test_stochastic_rewards_are_solved_in_expectation() -> None:
     assert solve(toy(reward=Lottery(), prompts=["pan"], budget=3)).optimal_return == pytest.approx(3.5)
     with pytest.raises(SolveError, match="outcomes"):
         solve(toy(reward=Noisy(), prompts=["pan"]))
+
+
+@dataclass(frozen=True)
+class OddLottery(Lottery):
+    """Its chances add up to 1, but are none."""
+
+    def outcomes(self, batch: EpisodeBatch) -> list[tuple[float, NDArray[np.float64]]]:
+        return [(1.5, batch.lengths * 1.0), (-0.5, batch.lengths + 2.0)]
+
+
+def test_chances_are_from_0_to_1() -> None:
+    with pytest.raises(RewardError, match=r"probabilities \[1.5, -0.5\]"):
+        solve(toy(reward=OddLottery(), prompts=["pan"], budget=2))
+
+
+def test_gold_of_illegal_texts_is_the_lowest_whatever_they_are_paid() -> None:
+    solution = solve(PLAIN, kind="gold", illegal_reward=-100.0, prompt=0)
+    envs = textgym.EnvFactory("TextGen-v0", {"task": PLAIN, "illegal_reward": -100.0})
+    illegal = PLAIN.tokenizer.vocab_size - 1
+    played = textgym.evaluate(lambda observations, *_, **__: np.full(len(observations), illegal), envs, episodes=1)
+    assert not solution.legal()[illegal]
+    assert solution.q()[illegal] == played.golds[0] == -5.0
+    assert solve(PLAIN, illegal_reward=-100.0, prompt=0).q()[illegal] == played.returns[0] == -100.0
+
+
+def test_failed_rewards_are_paid_as_the_environment_pays_them() -> None:
+    task = toy(reward=Faulty("nan"), prompts=["pan"], budget=2)
+    with pytest.raises(RewardError, match="it returned nan"):
+        solve(task)
+    with pytest.warns(UserWarning, match="paid -7 and counted"):
+        marked = solve(task, on_reward_error="mark")
+    assert (marked.optimal_return, marked.q([D])[0], marked.q([0])[D], marked.q([0])[0]) == (2.0, -7.0, -7.0, 2.0)
 
 
 # ---- bad input ----------------------------------------------------------------------------------------------------
@@ -219,10 +262,25 @@ def test_too_large_problems_are_refused_with_an_estimate() -> None:
     with pytest.raises(TooLargeError, match=r"6\.\d+e\+36 texts.*years.*max_new_tokens") as caught:
         solve("TextGen-v0", level="hard", kind="gold", prompt=0)
     assert "GB" in str(caught.value)
-    for limit in ({"max_gigabytes": 0.001}, {"max_seconds": 1e-9}):
+    for limit in ({"max_gigabytes": 0.001}, {"max_seconds": 0.01}):
         with pytest.raises(TooLargeError, match=r"about 3.25e\+06 texts"):
             solve("TextGen-v0", engine="tree", **limit)
         assert solve("TextGen-v0", **limit).engine == "automaton"
+
+
+def test_a_slow_reward_is_refused_after_few_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, scored = [0.0], [0]
+
+    def judge(batch: EpisodeBatch) -> NDArray[np.float64]:
+        """Takes a second a text."""
+        now[0] += len(batch)
+        scored[0] += len(batch)
+        return np.zeros(len(batch))
+
+    monkeypatch.setattr("textgym.exact.expansion.time.perf_counter", lambda: now[0])
+    with pytest.raises(TooLargeError, match=r"minutes|hours"):
+        solve("TextGen-v0", level="tiny", reward=judge)
+    assert scored[0] < 60
 
 
 def test_problems_that_rules_make_large_are_refused_on_the_way() -> None:
@@ -230,6 +288,41 @@ def test_problems_that_rules_make_large_are_refused_on_the_way() -> None:
     ruled = replace(many, make_constraints=constant((NoRepeat(),)))
     with pytest.raises(TooLargeError, match="at least"):
         solve(ruled, max_gigabytes=0.01)
+
+
+def test_more_texts_than_a_float_can_hold_are_refused() -> None:
+    with pytest.raises(TooLargeError, match=r"e\+2\d\d texts"):
+        solve(toy(budget=900))
+
+
+@dataclass(frozen=True)
+class Slow(Scrambled):
+    """Counts its calls: what is first asked of it takes as long as a model takes to load."""
+
+    clock: list[float] = field(default_factory=lambda: [0.0, 10.0])
+
+    def __call__(self, batch: EpisodeBatch) -> NDArray[np.float64]:
+        self.clock[0] += self.clock[1] + 0.001 * len(batch)
+        self.clock[1] = 0.0
+        return super().__call__(batch)
+
+
+def stop_at_the_first(completions: NDArray[np.int32], lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Ends a text with the letter a."""
+    return (completions == 0).any(axis=1)
+
+
+@pytest.mark.parametrize("stop", [None, stop_at_the_first])
+def test_the_estimate_is_that_of_whole_texts_and_without_loading(stop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock that only the reward moves: a millisecond a text, after ten seconds for the first."""
+    reward = Slow(1)
+    monkeypatch.setattr("textgym.exact.expansion.time.perf_counter", lambda: reward.clock[0])
+    task = toy(reward=reward, prompts=["pan"], stop=stop, budget=3)
+    texts = solve(task).tree.text_count
+    reward.clock[:] = [0.0, 10.0]
+    assert solve(task, max_seconds=0.002 * texts).tree.text_count == texts
+    with pytest.raises(TooLargeError, match="by trying all texts"):
+        solve(task, max_seconds=0.0005 * texts)
 
 
 def test_errors_say_what_may_be_asked() -> None:
@@ -242,6 +335,12 @@ def test_errors_say_what_may_be_asked() -> None:
         solution.value("was", "pan the moon")
     with pytest.raises(SolveError, match="'wos' has text outside the vocabulary"):
         solution.value("wos", 0)
+    for prompt in (1.0, True, [0]):
+        with pytest.raises(PromptError, match="expected a row of the prompts, or a prompt's text"):
+            solution.value("was", prompt)
+    for prefix in (None, 3, [0.5]):
+        with pytest.raises(SolveError, match="expected a text, or a list of ids"):
+            solution.value(prefix, 0)
     with pytest.raises(SolveError, match=r"id \d+ may not be written after"):
         solution.value("was praise", 0)
     with pytest.raises(SolveError, match="has ended"):
@@ -254,11 +353,17 @@ def test_errors_say_what_may_be_asked() -> None:
     ("options", "message"),
     [
         ({"discount": 1.5}, "discount"),
+        ({"discount": "1"}, "discount"),
         ({"temperature": 0.0}, "temperature"),
+        ({"temperature": float("inf")}, "a finite number above 0"),
+        ({"max_seconds": "1"}, "max_seconds='1'"),
+        ({"max_gigabytes": 0}, "max_gigabytes=0"),
         ({"temperature": 1.0, "discount": 0.9}, "discount at 1"),
         ({"kind": "fun"}, "'reward' or 'gold'"),
         ({"engine": "steam"}, "engine"),
         ({"prompt": 99}, "expected a row"),
+        ({"prompt": 0.5}, "expected a row"),
+        ({"prompt": True}, "expected a row"),
         ({"reference": object()}, "log_probs"),
         ({"levle": "tiny"}, "Did you mean 'level'"),
     ],

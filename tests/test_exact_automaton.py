@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from toys import PLAIN, constant, toy
+from toys import PLAIN, Ids, constant, toy
 
 from textgym import score
 from textgym.automata import Automaton
 from textgym.constraints import Lexicon
 from textgym.episodes import EpisodeBatch, Prompt
-from textgym.errors import SolveError, TaskError
+from textgym.errors import SolveError, TaskError, TooLargeError
 from textgym.exact import solve
 from textgym.task import Task
 from textgym.tokenizers import WordTokenizer
@@ -185,6 +185,39 @@ def test_automata_that_say_otherwise_than_the_reward_are_found_out() -> None:
     assert solve(wrong, engine="tree").engine == "tree"
 
 
+@dataclass(frozen=True, eq=False)
+class WrongEnds(ByMachine):
+    """Differs from its automaton in texts with an end id, which are rare among many words."""
+
+    def __call__(self, batch: EpisodeBatch) -> NDArray[np.float64]:
+        last = batch.completion_ids[np.arange(len(batch)), batch.lengths - 1]
+        return super().__call__(batch) + np.isin(last, batch.tokenizer.eos_ids)
+
+
+def test_ends_are_tried_in_a_large_vocabulary_too() -> None:
+    words = WordTokenizer([f"w{number}" for number in range(1000)])
+    size = words.vocab_size
+    machine = Automaton(0, np.zeros((1, size), dtype=np.int64), np.linspace(0.0, 1.0, size)[None])
+    task = toy(prompts=["w1"], tokenizer=words, constraints=(), budget=3)
+    assert solve(replace(task, make_reward=constant(ByMachine(machine))), engine="automaton").engine == "automaton"
+    with pytest.raises(TaskError, match="one is wrong"):
+        solve(replace(task, make_reward=constant(WrongEnds(machine))), engine="automaton")
+
+
+@pytest.mark.parametrize("discount", [1.0, 0.0])
+def test_texts_that_only_the_budget_ends(discount: float) -> None:
+    task = replace(plain_task(clip=(-math.inf, math.inf)), make_constraints=constant((Ids(frozenset({0, 1})),)))
+    tree, machine = (solve(task, engine=engine, discount=discount) for engine in ("tree", "automaton"))
+    assert machine.q((), "x") == pytest.approx(tree.q((), "x"), abs=1e-12)
+    assert machine.optimal_return == pytest.approx(tree.optimal_return, abs=1e-12)
+
+
+@pytest.mark.parametrize("limit", [{"max_seconds": 1e-9}, {"max_gigabytes": 1e-9}])
+def test_automata_that_are_too_large_are_refused(limit: dict[str, float]) -> None:
+    with pytest.raises(TooLargeError, match="by its automaton: about 8 states, 7 ids and 3 tokens.*smaller vocabulary"):
+        solve(plain_task(), engine="automaton", **limit)
+
+
 def test_automata_must_know_the_rules() -> None:
     task = plain_task()
     ruled = replace(task, make_constraints=constant((Lexicon(WORDS), NoDouble())))
@@ -208,6 +241,8 @@ def test_what_an_automaton_does_not_know_it_says() -> None:
         solve(plain_task(), engine="automaton", temperature=1.0)
     with pytest.raises(SolveError, match="engine='tree'"):
         solve(plain_task(), engine="automaton", reward_timing="step")
+    with pytest.raises(SolveError, match="nor reward_timing"):
+        solve(plain_task(), engine="automaton", reference="uniform")
     with pytest.raises(SolveError, match="offers no automaton"):
         solve(PLAIN, engine="automaton")
     with pytest.raises(SolveError, match="may not be written"):
@@ -225,6 +260,11 @@ def test_what_an_automaton_does_not_know_it_says() -> None:
         ({"closings": np.zeros(5)}, "closings of shape"),
         ({"start": 9}, "a state that it has not"),
         ({"transitions": np.full((1, 3), 7)}, "a state that it has not"),
+        ({"transitions": np.zeros((1, 3))}, "expected an array of states"),
+        ({"transitions": [[0, 0, 0]]}, "expected an array of states"),
+        ({"rewards": np.array([[0.0, -math.inf, 0.0]])}, "legal="),
+        ({"closings": np.array([math.nan])}, "not finite"),
+        ({"clip": (1.0, -1.0)}, "lowest, highest"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:

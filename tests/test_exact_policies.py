@@ -20,6 +20,7 @@ from textgym.constraints import NoRepeat
 from textgym.env import TextGenerationEnv
 from textgym.errors import ActionError, SolveError
 from textgym.exact import TreePolicy, solve, value_error
+from textgym.playing import random_act
 from textgym.task import Task
 
 TINY = textgym.EnvFactory("TextGen-v0", {"level": "tiny"})
@@ -201,6 +202,14 @@ def test_tables_of_the_wrong_shape_are_refused(table: Any, message: str) -> None
             use(table)
 
 
+def test_infinite_values_are_best() -> None:
+    solution = solve(TINY)
+    row = np.full(solution.tree.vocab_size, np.nan)
+    row[3] = np.inf
+    chosen = solution.policy_value({(): row}).policy.probabilities[0][0, 0]
+    assert chosen[solution.tree.column_of[3]] == 1.0
+
+
 def test_what_is_no_table_is_refused() -> None:
     solution = solve(TINY)
     with pytest.raises(SolveError, match="no Q-table"):
@@ -250,7 +259,9 @@ def test_the_error_names_the_prefix_of_the_row() -> None:
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        ("q_learning", "expected an agent"),
+        ("q_learning", "is no agent yet.*or a table of Q values"),
+        (TextGenerationEnv, "is no agent yet"),
+        (lambda observation: 0, r"<lambda> cannot be called as an agent .*expected def act\("),
         (3, "expected an agent"),
         (lambda observations, masks, **_: np.zeros(len(masks)), "act\\(\\) returned"),
         (lambda observations, masks, **_: np.zeros((len(masks), 2), dtype=int), "act\\(\\) returned"),
@@ -259,6 +270,30 @@ def test_the_error_names_the_prefix_of_the_row() -> None:
 def test_what_is_no_policy_is_refused(policy: Any, message: str) -> None:
     with pytest.raises(SolveError, match=message):
         solve(SCRAMBLED).policy_value(policy)
+
+
+def test_policies_that_draw_their_ids_are_refused_without_log_probs() -> None:
+    with pytest.raises(SolveError, match="other ids when it was asked again"):
+        solve(SCRAMBLED).policy_value(random_act(0))
+
+
+def test_a_mapping_to_words_is_no_table() -> None:
+    with pytest.raises(SolveError, match=r"has 'was' at prefix ''; expected a value an id"):
+        solve("TextGen-v0", level="tiny").policy_value({"": "was"})
+
+
+class Model:
+    """What a stable-baselines3 model offers; always writes the first legal id of the toy."""
+
+    def predict(self, observations: Any, *, deterministic: bool) -> tuple[NDArray[np.int64], None]:
+        assert deterministic
+        return np.zeros(len(observations), dtype=np.int64), None
+
+
+def test_models_that_predict_are_policies() -> None:
+    solution = solve(SCRAMBLED)
+    first = solution.policy_value(lambda observations, masks, **_: np.zeros(len(observations), dtype=np.int64))
+    assert solution.policy_value(Model()).mean_return == first.mean_return
 
 
 class Unnormalised:
@@ -302,8 +337,11 @@ def test_critics_are_measured_against_the_truth() -> None:
 
     assert value_error(exact, SCRAMBLED, policy=Wobbly()) == pytest.approx(0.0, abs=1e-20)
     assert value_error(lambda o: exact(o) + 0.5, SCRAMBLED, policy=Wobbly()) == pytest.approx(0.25)
-    with pytest.raises(SolveError, match="the critic returned shape"):
-        value_error(lambda o: 0.0, SCRAMBLED, policy=Wobbly())
+    for answer in (0.0, np.nan):
+        with pytest.raises(SolveError, match="the critic returned shape"):
+            value_error(lambda o, answer=answer: answer, SCRAMBLED, policy=Wobbly())
+    with pytest.raises(SolveError, match="0 numbers of it finite"):
+        value_error(lambda o: np.full(len(o), np.nan), SCRAMBLED, policy=Wobbly())
     with pytest.raises(SolveError, match="needs policy="):
         value_error(exact, SCRAMBLED)
     with pytest.raises(SolveError, match="no critic"):
@@ -348,3 +386,15 @@ def earned(prompt: int) -> float:
 def test_a_policy_on_the_tree_can_be_handed_in() -> None:
     solution = solve(SCRAMBLED)
     assert solution.policy_value(TreePolicy(solution.reference)).mean_return == pytest.approx(solution.returns.random)
+    mixed = solution.policy_value(Wobbly(0.25))
+    again = solution.policy_value(mixed.policy)  # with its illegal ids
+    assert (again.mean_return, again.illegal) == pytest.approx((mixed.mean_return, mixed.illegal))
+
+
+@pytest.mark.parametrize("factor", [2.0, -1.0, np.nan])
+def test_what_is_no_policy_on_the_tree_is_refused(factor: float) -> None:
+    solution = solve(SCRAMBLED)
+    with pytest.raises(SolveError, match="probabilities are negative, add up to more than 1"):
+        solution.policy_value(TreePolicy(tuple(factor * p for p in solution.reference)))
+    with pytest.raises(SolveError, match="a policy of the shapes"):
+        solution.policy_value(TreePolicy(solve(TINY).reference))

@@ -92,6 +92,19 @@ def test_goes_from_the_reference_to_the_optimum() -> None:
     assert solution.soft is None
 
 
+class Elsewhere:
+    """A reference that would only write what may not be written."""
+
+    def log_probs(self, tokens: NDArray[np.int32], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+        with np.errstate(divide="ignore"):
+            return np.log(~masks / (~masks).sum(axis=1, keepdims=True))
+
+
+def test_a_reference_without_legal_ids_is_uniform() -> None:
+    for one, other in zip(solve(SCRAMBLED, reference=Elsewhere()).reference, solve(SCRAMBLED).reference, strict=True):
+        assert np.array_equal(one, other)
+
+
 def test_step_rewards_have_the_same_soft_optimum() -> None:
     ends, steps = (solve(SCRAMBLED, temperature=0.4, reward_timing=timing).soft for timing in ("end", "step"))
     assert ends.mean_return == pytest.approx(steps.mean_return)

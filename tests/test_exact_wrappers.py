@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium as gym
@@ -11,15 +11,27 @@ import numpy as np
 import pytest
 from brute import Scrambled
 from gymnasium import spaces, wrappers
-from toys import constant, toy
+from toys import Noisy, constant, toy
 
 import textgym
 from textgym.env import TextGenerationEnv
+from textgym.episodes import EpisodeBatch
 from textgym.errors import SolveError, TooLargeError
 from textgym.exact import solve
 from textgym.wrappers.observation import LastTokens
 
 TASK = replace(toy(prompts=["praise", "pan"], budget=3), make_reward=constant(Scrambled(3)))
+
+
+@dataclass(frozen=True)
+class Counting:
+    """No function of the text: pays how often it was asked."""
+
+    calls: list[int] = field(default_factory=list)
+
+    def __call__(self, batch: EpisodeBatch) -> Any:
+        self.calls.append(1)
+        return np.full(len(batch), float(len(self.calls)))
 
 
 def test_observation_wrappers_are_seen_through() -> None:
@@ -71,6 +83,54 @@ def test_action_wrappers_are_stepped_through() -> None:
     small = solve(FirstFour(TextGenerationEnv(TASK)))
     assert small.q((), "pan").shape == (4,)
     assert small.tree.text_count == 1 + 3 + 9 * 4
+
+
+def test_prefixes_and_texts_are_those_of_the_actions() -> None:
+    small, mirrored = solve(FirstFour(TextGenerationEnv(TASK))), solve(Backwards(TextGenerationEnv(TASK)))
+    for text, best in small.optimal_texts.items():  # action 3 ends the text, though id 3 is a letter
+        envs = textgym.EnvFactory("TextGen-v0", {"task": TASK})
+        assert textgym.score(envs, [text], list(best))[0] == pytest.approx(small.optimal_returns[text])
+    with pytest.raises(SolveError, match="name it by its actions"):
+        mirrored.value("a", "pan")
+    assert mirrored.value([mirrored.tree.vocab_size - 1], "pan") == pytest.approx(solve(TASK).value("a", "pan"))
+    for ask in (lambda: small.policy_value(legal_first), lambda: solve(small_env(), reference=Even())):
+        with pytest.raises(SolveError, match="unwrapped"):
+            ask()
+
+
+def small_env() -> FirstFour:
+    return FirstFour(TextGenerationEnv(TASK))
+
+
+def legal_first(observations: Any, masks: Any, **_: Any) -> Any:
+    return masks.argmax(axis=1)
+
+
+class Even:
+    """Uniform over the legal ids."""
+
+    def log_probs(self, observations: Any, masks: Any) -> Any:
+        with np.errstate(divide="ignore"):
+            return np.log(masks / masks.sum(axis=1, keepdims=True))
+
+
+def test_the_environment_is_left_as_it_was() -> None:
+    def play(env: Any, *, solving: bool) -> list[Any]:
+        env.reset(seed=3)
+        env.step(0)
+        if solving:
+            assert len(solve(env).optimal_texts) == 2
+        seen = [env.step(1)[0].tolist()]
+        return seen + [env.reset()[0].tolist() for _ in range(8)]
+
+    assert play(small_env(), solving=True) == play(small_env(), solving=False)
+
+
+@pytest.mark.parametrize(("reward", "message"), [(Noisy(), "is stochastic"), (Counting(), "when it was written again")])
+def test_rewards_by_chance_are_refused_inside_wrappers(reward: Any, message: str) -> None:
+    env = wrappers.TransformReward(TextGenerationEnv(toy(reward=reward, prompts=["pan"], budget=2)), lambda paid: paid)
+    with pytest.raises(SolveError, match=message):
+        solve(env)
 
 
 def test_time_limits_end_texts() -> None:

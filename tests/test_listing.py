@@ -83,7 +83,7 @@ def test_facts_of_the_suite_are_those_of_the_environments(name: str) -> None:
 @pytest.mark.parametrize("name", ENVS)
 def test_every_environment_can_be_described_and_shown(name: str) -> None:
     env_id, kwargs = ENVS[name]
-    facts = describe(EnvFactory(env_id, kwargs), max_seconds=0.0)
+    facts = describe(EnvFactory(env_id, kwargs), max_seconds=1e-9)
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts
     assert facts["example"]["prompt"] in tuple(EnvFactory(env_id, kwargs).task().prompts.texts)
 
@@ -107,12 +107,12 @@ def test_what_cannot_be_solved_has_its_reason() -> None:
 
 
 def test_no_more_time_is_taken_than_allowed() -> None:
-    facts = describe(EnvFactory("TextGen-v0", {"max_new_tokens": 2}), max_seconds=0.0)
+    facts = describe(EnvFactory("TextGen-v0", {"max_new_tokens": 2}), max_seconds=1e-9)
     assert "too large" in facts["unknown_returns"]["gold"]
 
 
 def test_where_only_the_best_is_known_it_is_said() -> None:
-    facts = describe(EnvFactory("TextGen-v0", {"level": "medium", "max_new_tokens": 7}), max_seconds=0.0)
+    facts = describe(EnvFactory("TextGen-v0", {"level": "medium", "max_new_tokens": 7}))
     (row,) = facts["returns"]
     assert (row["kind"], row["random"], row["blind"]) == ("reward", None, None)
     assert row["best"] > 4.0
@@ -199,6 +199,15 @@ def test_info_says_what_is_missing_and_what_changes() -> None:
     assert "demonstration " in text
 
 
+def test_texts_that_nobody_would_see_stand_in_quotes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.jsonl").write_text('{"prompt": "", "reference": " "}\n', encoding="utf-8")
+    own = ["prompts=p.jsonl", "tokenizer=char", "reward=exact_match", "max_new_tokens=1"]
+    text = run("info", "TextGen-v0", *(word for setting in own for word in ("--set", setting)))
+    assert 'example       ""\n' in text
+    assert 'best text     " "  [length, reward 1.000]' in text
+
+
 def test_info_of_an_environment_without_gold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "p.csv").write_text("prompt,reference\nsay hi,hi\nsay no,no\n", encoding="utf-8")
@@ -207,6 +216,7 @@ def test_info_of_an_environment_without_gold(tmp_path: Path, monkeypatch: pytest
     )
     words = ["info", "TextGen-v0", "--env-config", "env.json", "--set", "reward=exact_match"]
     text, facts = run(*words), json.loads(run(*words, "--json"))
+    assert text.startswith("TextGen-v0: Texts for prompts of your own.\n")
     assert "gold          none: the reward is the true score" in text
     assert "best text     hi  [eos, reward 1.000]" in text
     assert "demonstration not known" in text

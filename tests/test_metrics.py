@@ -76,6 +76,28 @@ def test_cross_entropy_is_a_mean_over_tokens() -> None:
     assert (found["mean_length"], found["duplicate_share"]) == (2.0, 0.0)
 
 
+class Answers:
+    """A language model that says the same of every id."""
+
+    def __init__(self, log_prob: float, size: int = WORDS.vocab_size) -> None:
+        self.log_prob, self.size = log_prob, size
+
+    def log_probs(self, tokens: Any, action_masks: Any = None) -> Any:
+        return np.full((len(tokens), self.size), self.log_prob)
+
+
+def test_texts_that_a_language_model_rules_out_have_no_end_of_perplexity() -> None:
+    batch = batch_of([[A, EOS]])
+    for barred in (-1e9, -math.inf):
+        assert text_metrics(batch, Answers(barred))["perplexity"] == math.inf
+
+
+@pytest.mark.parametrize(("model", "message"), [(Answers(math.nan), "NaN"), (Answers(0.0, size=3), r"shape \(1, 3\)")])
+def test_what_is_no_language_model_is_refused(model: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        cross_entropy(model, batch_of([[A, EOS]]))
+
+
 def test_agreement() -> None:
     found = agreement(np.array([1.0, 2.0, 3.0]), np.array([-2.0, -4.0, -6.0]))
     assert (found.mean_squared_error, found.correlation, found.n) == (
@@ -129,6 +151,8 @@ def test_what_has_no_error() -> None:
         reward_error(Weighted(), "TextGen-v0", episodes=4, prompts=["praise the movie"])
     with pytest.raises(ConfigurationError, match=r"shape \(1,\) for 4 legal texts"):
         reward_error(_one_number, EnvFactory("TextGen-v0", {"task": PLAIN}), episodes=4)
+    with pytest.raises(ConfigurationError, match="0 of them finite"):
+        reward_error(lambda batch: np.full(len(batch), np.nan), EnvFactory("TextGen-v0", {"task": PLAIN}), episodes=4)
     unhappy = toy(constraints=())
     batch, _ = play(lambda o, *_, **__: np.full(len(o), 11), EnvFactory("TextGen-v0", {"task": unhappy}), episodes=2)
     with pytest.raises(ConfigurationError, match="at least one text"):

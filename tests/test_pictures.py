@@ -350,7 +350,11 @@ def refused() -> dict[str, tuple[type[TextGymError], str, Any]]:
         "a text that has ended": (SolveError, "has ended", lambda s: tree(s, prefix=[9])),
         "a short list": (SolveError, "expected", lambda s: q_table([*s.q_values][:2], s)),
         "a short row": (SolveError, "has shape", lambda s: q_table({"was": np.zeros(3)}, s)),
-        "a table of other ids": (SolveError, "another environment", lambda s: q_table(Odd({}, np.zeros((1, 3))), s)),
+        "a table of other ids": (
+            SolveError,
+            "another environment",
+            lambda s: q_table(Odd({b"": 0}, np.zeros((1, 3))), s),
+        ),
         "a table that knows nothing": (SolveError, "knows nothing", lambda s: q_table({}, s)),
         "an empty table's tree": (SolveError, "knows nothing", lambda s: tree({}, solution=s)),
     }

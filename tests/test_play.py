@@ -88,6 +88,7 @@ def test_a_text_is_written_token_by_token_and_its_scores_are_said() -> None:
         ('"great', "great"),
         ('"great"', "great"),
         ("was very great", "was very great"),
+        ("was great <eos>", "was great <eos>  [eos, reward +1.002]"),
     ],
 )
 def test_names_beginnings_ids_and_whole_texts_write_tokens(line: str, written: str) -> None:
@@ -368,6 +369,23 @@ class Leaky(Bare):
 
 def test_probability_of_illegal_tokens_is_said() -> None:
     assert f"illegal tokens have probability {4 / 11:.3f}" in say("a", agent=Leaky())
+
+
+class Stubborn(Bare):
+    """An agent that always writes a word of the prompt."""
+
+    def act(self, observations: Any, action_masks: Any = None, **_: Any) -> Any:
+        return np.full(len(observations), 8)
+
+
+def test_a_choice_that_would_be_illegal_is_called_so() -> None:
+    assert f"would write {TINY.task().tokenizer.tokens[8]}, which is illegal here" in say("a", agent=Stubborn())
+    assert "illegal" not in say("a", agent=Bare())
+
+
+def test_large_values_keep_their_distance_from_the_tokens() -> None:
+    choices = Choices(TINY.task().tokenizer, np.ones(11, dtype=bool))
+    assert all(len(line.split()) == 3 for line in choices.table({"Q*": np.full(11, 1.8e9)}))
 
 
 def test_an_agent_of_another_environment_is_an_error_and_no_end(learner: QLearning) -> None:

@@ -354,6 +354,7 @@ def user_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         encoding="utf-8",
     )
     (tmp_path / "test_rewards_broken.py").write_text("import a_package_that_is_not_there\n", encoding="utf-8")
+    (tmp_path / "test_rewards_syntax.py").write_text("def f(:\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "test_rewards_module", raising=False)
     return tmp_path
@@ -375,9 +376,12 @@ def test_the_path_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert sys.path == before
 
 
-def test_an_import_error_inside_the_users_module_is_shown_as_it_is(user_module: Path) -> None:
-    with pytest.raises(ModuleNotFoundError, match="a_package_that_is_not_there"):
+def test_an_error_inside_the_users_module_is_named_and_kept(user_module: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"'test_rewards_broken' cannot be imported.*not_there") as caught:
         resolve_reward("test_rewards_broken:f")
+    assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+    with pytest.raises(ConfigurationError, match=r"SyntaxError.*line 1"):
+        resolve_reward("test_rewards_syntax:f")
 
 
 def test_rewards_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toys import EOS, PLAIN, PROMPTS, A, Weighted, constant
+from toys import EOS, PLAIN, PROMPTS, A, Weighted, constant, toy
 
-from textgym.episodes import EpisodeBatch
+from textgym.episodes import EpisodeBatch, Prompt
 from textgym.errors import ConfigurationError, SolveError
 from textgym.evaluation import evaluate
 from textgym.exact import solve
 from textgym.factory import EnvFactory
 from textgym.returns import Returns
+from textgym.rewards import PerText
+from textgym.task import Task
+from textgym.tokenizers import WordTokenizer
 
 TINY = EnvFactory("TextGen-v0", {"level": "tiny"})
 
@@ -87,6 +90,16 @@ def test_where_only_the_best_is_solved_there_is_a_regret() -> None:
     assert stated.normalized == pytest.approx((stated.mean_return - 1.0) / 5.0)
 
 
+def test_an_evaluation_says_which_ends_of_its_scale_are_not_exact() -> None:
+    unsure = Returns(random=0.0, blind=0.1, best=9.0, inexact=("random", "blind", "best"))
+    task = replace(PLAIN, make_facts=constant({"train": {"reward": unsure, "gold": Returns(0.0, 0.1, 9.0)}}))
+    envs = EnvFactory("TextGen-v0", {"task": task})
+    stated = evaluate(lane_length, envs, episodes=3)
+    assert (stated.inexact, stated.inexact_gold) == (("random", "best"), ())
+    assert evaluate(lane_length, envs, episodes=3, truth=OnlyBest(9.0)).inexact == ("random",)
+    assert evaluate(lane_length, envs, episodes=3, truth=solve(PLAIN)).inexact == ()
+
+
 def test_a_solved_best_is_exact_beside_estimates() -> None:
     facts = {"train": {"reward": Returns(random=0.0, blind=0.1, best=0.2, inexact=("random", "blind", "best"))}}
     unsure = EnvFactory("TextGen-v0", {"task": replace(PLAIN, make_facts=constant(facts))})
@@ -133,6 +146,59 @@ def test_more_than_the_best_is_impossible() -> None:
     close = judge(fair.mean_return - 2.0 * fair.standard_error)
     assert close.normalized > 1.0
     assert close.impossible is None
+
+
+def test_prompts_that_are_played_more_often_make_nothing_impossible() -> None:
+    prompts = [Prompt(" ".join(["praise"] * (1 + number)), metadata={"pays": number < 50}) for number in range(100)]
+    task = toy(reward=PaysByPrompt(), prompts=prompts, budget=2)
+    envs = EnvFactory("TextGen-v0", {"task": task})
+    uneven = evaluate(first_legal, envs, episodes=150, truth=solve(task))
+    assert uneven.mean_return == pytest.approx(2 / 3)  # the best is 1/2, and none of them could earn more
+    assert uneven.impossible is None
+    cheated = evaluate(first_legal, envs, episodes=150, truth=Solved(Returns(0.0, 0.0, 0.1), names(task)))
+    assert "a normalised reward of 5.000" in str(cheated.impossible)
+
+
+def names(task: Task) -> dict[str, float]:
+    return dict.fromkeys(task.prompts.texts, 0.0)
+
+
+@dataclass(frozen=True)
+class PaysByPrompt:
+    """What the prompt pays, for the letter a and nothing else."""
+
+    def __call__(self, batch: EpisodeBatch) -> Any:
+        return np.array(batch.metadata("pays")) * (batch.completion_ids == A).all(axis=1)
+
+
+def test_illegal_texts_that_are_paid_too_much_are_named() -> None:
+    def act(observations: Any, action_masks: Any, **_: Any) -> Any:
+        return np.full(len(observations), EOS + 1)
+
+    result = evaluate(act, factory(illegal_reward=9.0), episodes=6, truth=solve(PLAIN))
+    assert "is impossible with legal texts; illegal ones are paid 9 where the best" in str(result.impossible)
+    assert evaluate(act, factory(), episodes=6, truth=solve(PLAIN)).impossible is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_new_tokens": 4}, "differ in their token budget"),
+        ({"reward": Weighted()}, "differ in their reward"),
+        ({"reward": PerText(lambda completion: 0.5 * len(completion))}, "differ in their reward"),
+        ({"tokenizer": WordTokenizer([*"abcdexyz"])}, "differ in their vocabulary"),
+    ],
+)
+def test_the_truth_of_another_task_is_refused(changes: dict[str, Any], message: str) -> None:
+    own = {"prompts": ["a", "b"], "reward": PerText(lambda completion: 1.0 * len(completion))}
+    with pytest.raises(ConfigurationError, match=message):
+        evaluate(first_legal, factory(**own), episodes=2, truth=solve(factory(**{**own, **changes})))
+    assert evaluate(first_legal, factory(**own), episodes=2, truth=solve(factory(**own))).regret is not None
+
+
+def test_what_is_no_truth_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"truth=5: expected what textgym.exact.solve"):
+        evaluate(first_legal, factory(), episodes=3, truth=5)
 
 
 def test_gold_can_be_impossible_too() -> None:

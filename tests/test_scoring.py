@@ -118,6 +118,15 @@ def test_a_failure_names_the_prompt_the_completion_and_the_reason(how: str, text
     assert "on_reward_error='mark'" in str(caught.value)
 
 
+def test_a_plain_function_goes_by_its_name() -> None:
+    def half(batch: EpisodeBatch) -> Any:
+        return np.zeros(len(batch) // 2)
+
+    with pytest.raises(RewardError, match=r"the reward .*half failed on prompt") as caught:
+        Scorer(half)(make_batch([A]))
+    assert " at 0x" not in str(caught.value)
+
+
 @pytest.mark.parametrize("how", FAULTS)
 def test_marked_failures_are_paid_as_illegal_and_counted(how: str) -> None:
     scorer = Scorer(Faulty(how), on_error="mark")

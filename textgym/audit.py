@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.degenerate import GREEDY, OPTIMUM, ORACLE, Desk, Plans, WriteAnything, writers
+from textgym.degenerate import INFORMED, OPTIMUM, ORACLE, Desk, Plans, WriteAnything, writers
 from textgym.errors import ConfigurationError, TaskError, unknown_name
 from textgym.factory import EnvFactory, as_factory
 
@@ -99,8 +99,8 @@ class Audit:
 
     @property
     def best_degenerate(self) -> Row:
-        """The highest gold (reward, where there is no gold) of the writers that do not look for the best text."""
-        ignorant = [row for row in self.rows if row.writer not in (ORACLE, OPTIMUM, GREEDY)]
+        """The highest gold (reward, where there is no gold) of the writers that know no more than an agent does."""
+        ignorant = [row for row in self.rows if row.writer not in INFORMED]
         return max(ignorant, key=lambda row: row.reward if row.gold is None else row.gold)
 
     @property
@@ -108,6 +108,14 @@ class Audit:
         """The higher of :attr:`best_degenerate` and ``blind``: an agent has shown something only above it."""
         best = self.best_degenerate.gold if self.has_gold else self.best_degenerate.reward
         return max(score for score in (best, self.blind) if score is not None)
+
+    @property
+    def is_too_easy(self) -> bool:
+        """Whether a writer that knows nothing earns what the oracle does, and no text is known that earns more."""
+        if ORACLE in self.skipped or self.oracle_beaten:
+            return False
+        kind = "gold" if self.has_gold else "reward"
+        return not _beats(self[ORACLE], self.best_degenerate, kind)
 
     @property
     def verdict(self) -> str:
@@ -128,7 +136,7 @@ def audit(
 
     The writers, all of which leave out what is not legal: *empty* ends at once; *one token* is the best token, as
     often as is best, by reward and by gold; *prompt copied*; *keywords* writes the words of the prompt's references
-    and text columns once, or every legal token where there are none; *longest* writes random tokens and never ends;
+    and text columns once, or *every token once* where there are none; *longest* writes random tokens and never ends;
     *random* is uniform over the legal tokens; *optimum of the reward* is exact (:func:`textgym.exact.solve`) or,
     where that is not possible, a *greedy search*; *oracle* is the task's own best text.
 
@@ -241,7 +249,10 @@ def _findings(found: Audit) -> Iterator[str]:
     if found.oracle_beaten:
         yield f"The oracle is not the best writer: {_names(found.oracle_beaten)} earned more {kind}."
     best = found.best_degenerate
-    yield f"An agent has shown something only above {kind} {found.floor:.3f}."
+    if found.is_too_easy:
+        yield f"No agent can show anything: {best.writer} earns as much {kind} as the oracle."
+    else:
+        yield f"An agent has shown something only above {kind} {found.floor:.3f}."
     yield f"  {best.writer}: {kind} {getattr(best, kind):.3f}"
     if found.blind is not None:
         yield f"  the best fixed text for all prompts: {kind} {found.blind:.3f}"

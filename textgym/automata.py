@@ -33,7 +33,7 @@ class Automaton:
         clip: Lowest and highest score; the sum is clipped once, at the end.
 
     Raises:
-        TaskError: for arrays whose shapes or states do not fit together.
+        TaskError: for arrays whose shapes or states do not fit together, and rewards that are not finite.
 
     Example:
         >>> counts = Automaton(0, transitions=np.zeros((1, 3), dtype=int), rewards=np.array([[1.0, 2.0, 0.0]]))
@@ -50,12 +50,21 @@ class Automaton:
     clip: tuple[float, float] = (-math.inf, math.inf)
 
     def __post_init__(self) -> None:
+        numbers = np.asarray(self.transitions)
+        if numbers is not self.transitions or numbers.ndim != 2 or numbers.dtype.kind not in "iu":
+            raise TaskError(f"an automaton has transitions={self.transitions!r}; expected an array of states (S, V)")
         shape, states = self.transitions.shape, len(self.transitions)
         expected = {"rewards": shape, "legal": shape, "closings": (states,), "stops": (states,)}
         for name, wanted in expected.items():
             array = getattr(self, name)
-            if array is not None and array.shape != wanted:
-                raise TaskError(f"an automaton of {states} states has {name} of shape {array.shape}; expected {wanted}")
+            if array is not None and np.shape(array) != wanted:
+                raise TaskError(
+                    f"an automaton of {states} states has {name} of shape {np.shape(array)}; expected {wanted}"
+                )
+        if not (np.isfinite(self.rewards).all() and np.isfinite(self.cut_off).all()):
+            raise TaskError("an automaton earns numbers that are not finite; what may not be written is said by legal=")
+        if not self.clip[0] <= self.clip[1]:
+            raise TaskError(f"an automaton has clip={self.clip!r}; expected (lowest, highest)")
         inside = (self.transitions >= 0) & (self.transitions < states)
         if not 0 <= self.start < states or not inside.all():
             raise TaskError(f"an automaton of {states} states starts in or leads to a state that it has not")

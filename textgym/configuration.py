@@ -85,6 +85,8 @@ def configure(
         _refuse(unknown)
     if not isinstance(task, str | Task):
         raise ConfigurationError(f"task={task!r}: expected the name of a task or a textgym.task.Task")
+    if not isinstance(level, str | None):
+        raise ConfigurationError(f"level={level!r}: expected the name of a level, such as 'tiny'")
     problem = tasks.get(task, level) if isinstance(task, str) else task.at(level)
     problem = problem.override(
         prompts=None if prompts is None else load_prompts(prompts),

@@ -24,8 +24,9 @@ from textgym.returns import Returns
 if TYPE_CHECKING:
     from textgym.exact import Solution
 
-ORACLE, OPTIMUM, GREEDY = "oracle", "optimum of the reward", "greedy search"
-"""The writers that look for the best text; the others know nothing of the task."""
+ORACLE, OPTIMUM, GREEDY, KEYWORDS = "oracle", "optimum of the reward", "greedy search", "keywords"
+INFORMED = (ORACLE, OPTIMUM, GREEDY, KEYWORDS)
+"""The writers that look for the best text, or into columns that an agent does not see; the others know nothing."""
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -194,13 +195,14 @@ def copy_prompt(desk: Desk) -> tuple[list[Plan], str]:
     return plans, "" if possible else "no token of the prompts may be written, so the text is empty"
 
 
-def stuff_keywords(desk: Desk) -> tuple[list[Plan], str]:
+def stuff_keywords(desk: Desk) -> tuple[str, list[Plan], str]:
     """All legal tokens of a prompt's references and text columns once; without any, all legal tokens in id order."""
     plans = [[token for token in _keywords(desk, row) if desk.is_legal(token)] for row in desk.rows.tolist()]
     if any(plans):
-        return plans, ""
-    note = "neither references nor text columns have legal tokens: every legal token once, in id order"
-    return [desk.legal.tolist()[: desk.task.budget]] * len(desk.rows), note
+        return KEYWORDS, plans, ""
+    every = desk.legal.tolist()[: desk.task.budget]
+    note = "neither references nor text columns have legal tokens, which would be keywords"
+    return "every token once", [every] * len(desk.rows), note
 
 
 def _keywords(desk: Desk, row: int) -> list[int]:
@@ -235,8 +237,8 @@ def ask_oracle(desk: Desk) -> tuple[list[Plan], str]:
     texts = [desk.task.best_text(desk.task.prompts.prompts[row]) for row in desk.rows.tolist()]
     plans = [desk.task.encode_completion(text) for text in texts]
     batch, _ = desk.write(desk.rows, plans, purpose=ORACLE)
-    written = [batch.ids(row) for row in range(len(batch))]
-    return plans, "" if written == plans else "not all of it may be written"
+    decode = desk.task.tokenizer.decode  # texts are compared, for the task's own stop rule spares the end token
+    return plans, "" if batch.completions == [decode(plan) for plan in plans] else "not all of it may be written"
 
 
 def writers(desk: Desk, skipped: dict[str, str]) -> Iterator[tuple[str, Plans, str]]:
@@ -250,7 +252,7 @@ def writers(desk: Desk, skipped: dict[str, str]) -> Iterator[tuple[str, Plans, s
     for kind, (plans, note) in repeat_best_token(desk).items():
         yield f"one token ({kind})", plans, note
     yield "prompt copied", *copy_prompt(desk)
-    yield "keywords", *stuff_keywords(desk)
+    yield stuff_keywords(desk)
     yield "longest", WriteAnything(desk.rng("longest"), desk.task.tokenizer.eos_ids), ""
     yield "random", WriteAnything(desk.rng("random")), ""
     solution = desk.solution

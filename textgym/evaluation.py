@@ -38,6 +38,9 @@ class Evaluation:
         distinct_1: Different tokens of all texts, divided by their number of tokens.
         distinct_2: Different pairs of neighbours, divided by the number of tokens.
         duplicate_share: Share of texts that repeat an earlier one.
+        inexact: Which ends of that scale are not exact: ``"random"`` is then an estimate, ``"best"`` a lower bound, and
+            so is the regret.
+        inexact_gold: The same for gold.
         impossible: A sentence if the mean return is higher than anyone can earn, else None.
         impossible_gold: The same for gold.
     """
@@ -56,6 +59,8 @@ class Evaluation:
     distinct_1: float
     distinct_2: float
     duplicate_share: float
+    inexact: tuple[str, ...] = ()
+    inexact_gold: tuple[str, ...] = ()
     impossible: str | None = None
     impossible_gold: str | None = None
     _written: _Written | None = field(default=None, repr=False, compare=False)
@@ -179,6 +184,8 @@ def evaluate(
         distinct_1=distinct(batch, 1),
         distinct_2=distinct(batch, 2),
         duplicate_share=duplicate_share(batch.completions),
+        inexact=reward_scale.inexact,
+        inexact_gold=gold_scale.inexact,
         impossible=reward_scale.impossible(returns, batch),
         impossible_gold=None if golds is None else gold_scale.impossible(golds, batch),
         _written=_Written(batch, task, language_model),

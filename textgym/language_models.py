@@ -55,7 +55,7 @@ def text_log_probs(model: LanguageModel, batch: EpisodeBatch) -> Floats:
     """``(B,)`` log-probability of each completion given its prompt, the end id included.
 
     Raises:
-        ConfigurationError: if the model says that its vocabulary has another size.
+        ConfigurationError: if the model's vocabulary has another size, or what it returns are no log-probabilities.
     """
     totals, vocab_size = np.zeros(len(batch)), batch.tokenizer.vocab_size
     size = getattr(model, "vocab_size", vocab_size)
@@ -64,16 +64,26 @@ def text_log_probs(model: LanguageModel, batch: EpisodeBatch) -> Floats:
             f"the language model has {size} ids, the texts come from {vocab_size}: they must share them"
         )
     if hasattr(model, "text_log_probs"):
-        return np.asarray(model.text_log_probs(batch), dtype=np.float64)
+        totals = np.asarray(model.text_log_probs(batch), dtype=np.float64)
+        _check_log_probs(totals, (len(batch),))
+        return totals
     for position in range(int(batch.lengths.max(initial=0))):
         column = batch.prompts.width + position
         rows = np.flatnonzero(batch.lengths > position)
         prefixes, targets = batch.tokens[rows], batch.tokens[rows, column]
         prefixes[:, column:] = vocab_size  # in full width, as agents know it
         for chunk in _chunks(len(rows), max(1, _MOST_CELLS // vocab_size)):
-            log_probs = model.log_probs(prefixes[chunk])
+            log_probs = np.asarray(model.log_probs(prefixes[chunk]), dtype=np.float64)
+            _check_log_probs(log_probs, (len(prefixes[chunk]), vocab_size))
             totals[rows[chunk]] += log_probs[np.arange(len(log_probs)), targets[chunk]]
     return totals
+
+
+def _check_log_probs(log_probs: Floats, shape: tuple[int, ...]) -> None:
+    if log_probs.shape != shape:
+        raise ConfigurationError(f"a language model returned the shape {log_probs.shape}; expected {shape}")
+    if np.isnan(log_probs.sum()):
+        raise ConfigurationError("a language model returned log-probabilities that are not numbers (NaN)")
 
 
 def renormalize(log_probs: Floats, action_masks: Mask) -> Floats:

@@ -20,6 +20,8 @@ from textgym.rewards import resolve_reward
 
 Floats = NDArray[np.float64]
 
+_LARGEST_EXPONENT = 709.0  # beyond it math.exp raises; models that bar ids with -1e9 get there
+
 OVERLAPS = {"bleu": bleu, "chrf": chrf, "rouge_l": rouge_l}
 
 
@@ -77,7 +79,7 @@ def text_metrics(batch: EpisodeBatch, model: LanguageModel | None = None) -> dic
     found |= {name: float(scores.mean()) for name, scores in reference_scores(batch).items()}
     if model is not None:
         nats = cross_entropy(model, batch)
-        found |= {"cross_entropy": nats, "perplexity": math.exp(nats)}
+        found |= {"cross_entropy": nats, "perplexity": math.inf if nats > _LARGEST_EXPONENT else math.exp(nats)}
     return found
 
 
@@ -144,10 +146,12 @@ def reward_error(
     else:
         batch, _ = play(random_act(seed), factory, episodes=episodes, seed=seed)
     batch = batch.take(batch.stop_codes != ILLEGAL)
+    if not len(batch):
+        raise ConfigurationError("there are no legal texts to compare the scores of: expected at least one text")
     scores = np.asarray(resolve_reward(reward, level=task.level)(batch), dtype=np.float64)
-    if scores.shape != (len(batch),) or not len(batch):
+    if scores.shape != (len(batch),) or not np.isfinite(scores).all():
         raise ConfigurationError(
-            f"the reward returned shape {scores.shape} for {len(batch)} legal texts: expected one number each, and "
-            "at least one text"
+            f"the reward returned shape {scores.shape} for {len(batch)} legal texts, {np.isfinite(scores).sum()} of "
+            "them finite: expected one finite number each"
         )
     return agreement(scores, np.asarray(task.gold(batch), dtype=np.float64))

@@ -6,6 +6,7 @@ Episode i is the first episode of lane i, so that short texts are not favoured.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def play(
     """
     if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
         raise ConfigurationError(f"episodes={episodes!r}: expected a whole number of at least 1")
-    factory, act = as_factory(env, **kwargs), _act_of(agent_or_act)
+    factory, act = as_factory(env, **kwargs), act_of(agent_or_act)
     if hasattr(agent_or_act, "seed_sampling"):
         agent_or_act.seed_sampling(seed)
     batches, returns = [], []
@@ -109,12 +110,16 @@ def _first_episodes(
     return first.result()
 
 
-def _act_of(agent: Any) -> Act:
-    """The function that chooses actions: ``agent.act``, the agent itself, or the ``predict`` of an SB3 model."""
+def act_of(agent: Any) -> Act:
+    """The function that chooses actions: ``agent.act``, the agent itself, or the ``predict`` of an SB3 model.
+
+    Raises:
+        ConfigurationError: for what is no agent, with the signature that a function must have.
+    """
     if isinstance(agent, type | str):
         raise ConfigurationError(f"{agent!r} is no agent yet; make one, for example with make_agent('q_learning')")
     if hasattr(agent, "act"):
-        return agent.act
+        return _checked(agent.act)
     if hasattr(agent, "predict"):
 
         def predict(observations: Any, masks: Any, *, deterministic: bool, episode_starts: Any) -> NDArray[np.int64]:
@@ -126,7 +131,22 @@ def _act_of(agent: Any) -> Act:
             f"{agent!r}: expected an agent with act(observations, action_masks, *, deterministic, episode_starts), "
             "such a function, or a stable-baselines3 model"
         )
-    return agent
+    return _checked(agent)
+
+
+def _checked(act: Any) -> Act:
+    """The function, if it can be called as agents are."""
+    try:
+        signature(act).bind(None, None, deterministic=True, episode_starts=None)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{getattr(act, '__name__', act)} cannot be called as an agent ({error}); expected "
+            "def act(observations, action_masks, *, deterministic, episode_starts), which returns an id for each row"
+        ) from None
+    except ValueError:  # compiled functions may not tell their signature
+        pass
+    chosen: Act = act
+    return chosen
 
 
 def _check_actions(actions: Any, count: int) -> NDArray[np.int64]:

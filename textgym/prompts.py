@@ -204,7 +204,8 @@ def _read_file(path: Path) -> list[Record]:
     if read is None:
         raise PromptError(f"prompt file {str(path)!r}: expected a name that ends in .csv, .jsonl, .txt")
     if not path.is_file():
-        raise PromptError(f"prompt file {str(path)!r} does not exist (looked in {str(Path.cwd())!r})")
+        seen = "is no file" if path.exists() else "does not exist"
+        raise PromptError(f"prompt file {str(path)!r} {seen} (looked in {str(Path.cwd())!r})")
     try:
         records = list(read(path))
     except UnicodeDecodeError as error:

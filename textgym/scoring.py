@@ -131,17 +131,22 @@ class Scorer:
             rows.append(parts)
         if valid.all() and self.on_error == "raise":
             raise RewardError(
-                f"the reward {self.reward!r} failed on a batch of {len(batch)} texts, though on none of them alone: "
+                f"the reward {self._title} failed on a batch of {len(batch)} texts, though on none of them alone: "
                 f"{_name(first_error)}. A reward takes a batch and returns one finite number per text"
             ) from first_error
         names = next((parts.keys() for parts in rows if parts), ())
         merged = {name: np.array([float(parts[name][0]) if parts else 0.0 for parts in rows]) for name in names}
         return Scores(values, valid, np.ones(len(batch), dtype=bool), merged)
 
+    @property
+    def _title(self) -> str:
+        """A plain function goes by its name."""
+        return str(getattr(self.reward, "__qualname__", repr(self.reward)))
+
     def _complain(self, batch: EpisodeBatch, row: int, error: Exception) -> None:
         text = batch.take([row])
         what = (
-            f"the reward {self.reward!r} failed on prompt {text.prompt_texts[0]!r}, completion "
+            f"the reward {self._title} failed on prompt {text.prompt_texts[0]!r}, completion "
             f"{text.completions[0]!r}: {_name(error)}"
         )
         if self.on_error == "raise":

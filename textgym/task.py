@@ -154,7 +154,8 @@ class Task:
         split = split or self.default_split
         if split not in self.facts or kind not in self.facts[split]:
             changed = ", ".join(sorted(self.overridden))
-            reason = f"{changed} was overridden" if changed else f"the task states none for split {split!r}"
+            verb = "was" if len(self.overridden) == 1 else "were"
+            reason = f"{changed} {verb} overridden" if changed else f"the task states none for split {split!r}"
             raise TaskError(f"the random and best {kind} of {self.name} ({self.level}) are not known: {reason}")
         return self.facts[split][kind]
 

@@ -1,8 +1,8 @@
-"""Results of steps: copies, differences, fingerprints."""
+"""Results of steps: copies and differences."""
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -14,7 +14,7 @@ _SHORT = 60
 def difference(left: Any, right: Any, *, tolerance: float = 0.0, where: str = "") -> str | None:
     """The first difference between two nested results, as text; None where they are equal.
 
-    Values, types, shapes, dtypes and keys must agree, to the last bit.
+    Values, types, shapes, dtypes and keys must agree, to the last bit; NaN equals NaN.
 
     Args:
         left: Dicts, lists, tuples, arrays and plain values.
@@ -35,7 +35,7 @@ def difference(left: Any, right: Any, *, tolerance: float = 0.0, where: str = ""
             return f"{where}: {len(left)} against {len(right)} entries"
         pairs = [(f"{where}[{n}]", one, other) for n, (one, other) in enumerate(zip(left, right, strict=True))]
     else:
-        return None if _equal(left, right, tolerance) else f"{where}: {_show(left)} against {_show(right)}"
+        return None if _equal(left, right, tolerance) else _describe(left, right, tolerance, where)
     found = (difference(one, other, tolerance=tolerance, where=path) for path, one, other in pairs)
     return next((text for text in found if text is not None), None)
 
@@ -48,14 +48,42 @@ def _equal(left: Any, right: Any, tolerance: float) -> bool:
             return False
         if left.dtype == object:
             return difference(left.tolist(), right.tolist(), tolerance=tolerance) is None
-    if tolerance and isinstance(left, float | np.ndarray) and np.asarray(left).dtype.kind == "f":
-        return bool((np.abs(left - right) <= tolerance * np.maximum(1.0, np.abs(left))).all())
-    return bool(np.array_equal(left, right)) if isinstance(left, np.ndarray) else bool(left == right)
+        same = left.tobytes() == right.tobytes()
+    else:
+        same = bool(left == right)
+    return same or bool(np.all(_near(left, right, tolerance)))  # the first is much faster, and nearly always true
+
+
+def _near(left: Any, right: Any, tolerance: float) -> Any:
+    """Whether two values, or the entries of two arrays of one shape and dtype, are equal."""
+    if not isinstance(left, float | np.floating | np.ndarray) or np.asarray(left).dtype.kind != "f":
+        return left == right
+    near = np.abs(left - right) <= tolerance * np.maximum(1.0, np.abs(left)) if tolerance else left == right
+    return near | (np.isnan(left) & np.isnan(right))
+
+
+def _describe(left: Any, right: Any, tolerance: float, where: str) -> str:
+    """Both values; of arrays that differ in some entries only, the first of these."""
+    arrays = isinstance(left, np.ndarray) and isinstance(right, np.ndarray) and left.dtype == right.dtype != object
+    if arrays and left.shape == right.shape != ():
+        place = tuple(np.argwhere(~_near(left, right, tolerance))[0].tolist())
+        return f"{where}[{', '.join(map(str, place))}]: {left[place]} against {right[place]}"
+    return f"{where}{': ' if where else ''}{_show(left)} against {_show(right)}"
 
 
 def _show(value: Any) -> str:
     text = " ".join(repr(value).split())
     return text if len(text) <= _SHORT else f"{text[: _SHORT - 3]}..."
+
+
+def adds_up(parts: Sequence[float], whole: float, tolerance: float) -> bool:
+    """Whether rewards sum to a score, but for rounding, which grows with the largest of them.
+
+    Example:
+        >>> adds_up([1e9, 0.25 - 1e9], 0.25, 0.0), adds_up([0.1, 0.1], 0.3, 0.0)
+        (True, False)
+    """
+    return abs(sum(parts) - whole) <= max(tolerance, 1e-9) * max(1.0, abs(whole), *map(abs, parts))
 
 
 def snapshot(value: Any) -> Any:
@@ -65,19 +93,3 @@ def snapshot(value: Any) -> Any:
     if isinstance(value, np.ndarray) and value.dtype != object:
         return value.copy()
     return value if isinstance(value, str | int | float | None) else deepcopy(value)
-
-
-def digest(value: Any) -> str:
-    """A hexadecimal fingerprint of a nested result: equal for results without a :func:`difference`."""
-    return hashlib.sha256(_spell(value).encode()).hexdigest()
-
-
-def _spell(value: Any) -> str:
-    """An unambiguous spelling that does not hang on hashes, memory addresses or print options."""
-    if isinstance(value, dict):
-        return "{" + ",".join(sorted(f"{key!r}:{_spell(item)}" for key, item in value.items())) + "}"
-    if isinstance(value, list | tuple):
-        return f"{type(value).__name__}({','.join(map(_spell, value))})"
-    if isinstance(value, np.ndarray):
-        return f"array({value.dtype},{value.shape},{_spell(value.tolist())})"
-    return f"{type(value).__name__}({value!r})"

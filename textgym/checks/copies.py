@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
+from gymnasium.vector import AutoresetMode
 
 from textgym.checks.comparing import difference
-from textgym.checks.recording import Output, apply, choose, compare, record, replay, through_pickle
+from textgym.checks.recording import Output, apply, choose, compare, look_at_masks, record, replay, through_pickle
 from textgym.checks.rules import rule
 from textgym.checks.seeding import chains
 from textgym.checks.subject import Subject
@@ -22,16 +24,20 @@ WILD = 12
     needs=(chains,),
 )
 def fresh_arrays(subject: Subject) -> Iterator[str]:
-    """Observations and infos are the user's own: no later step changes them, and writing into them harms nobody."""
-    for kind, (make, count) in subject.makers.items():
-        events, expected = record(make(), count, subject.rng("arrays"), seed=5)
+    """Observations, infos and masks are the user's own: no step changes them later, writing into them harms nobody."""
+    makers = subject.makers
+    if subject.has_vector:  # final_obs and final_info are there in this mode only
+        make_same_step = partial(subject.vector, autoreset_mode=AutoresetMode.SAME_STEP)
+        makers["vector, autoreset mode SameStep"] = make_same_step, subject.effort.lane_events
+    for kind, (make, count) in makers.items():
+        events, expected = record(make(), count, subject.rng("arrays"), seed=5, look=look_at_masks)
         env = make()
-        originals = [apply(env, event) for event in events]
+        originals = [{**apply(env, event), **look_at_masks(env)} for event in events]
         if found := compare(expected, originals):
             yield f"what was returned has changed later ({kind}): {found}"
         env = make()
         for event, output in zip(events, expected, strict=True):
-            original = apply(env, event)
+            original = {**apply(env, event), **look_at_masks(env)}
             if found := difference(output, original):
                 yield f"after writing into what was returned before, the play differs ({kind}): {found}"
             _scribble(original)
@@ -41,8 +47,11 @@ def _scribble(value: Any) -> None:
     if isinstance(value, Mapping):
         for item in value.values():
             _scribble(item)
+    elif isinstance(value, np.ndarray) and value.dtype == object:
+        for item in value.flat:
+            _scribble(item)
     elif isinstance(value, np.ndarray) and value.flags.writeable and value.dtype.kind in "biuf":
-        value[...] = 1 - value
+        value[...] = ~value if value.dtype == bool else 1 - value
 
 
 @rule(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
+from textgym.checks.basics import BASE
 from textgym.checks.comparing import difference
 from textgym.checks.rules import rule
 from textgym.checks.subject import Subject
-from textgym.checks.transitions import BASE, budget, endings, stops
+from textgym.checks.transitions import budget, endings, ends_at_once, stops
 from textgym.episodes import STOP_REASONS
 
 ENDING_KEYS = {"prompt", "completion", "stop_reason", "num_tokens", "reward_parts", "reward_valid"}
@@ -17,7 +19,7 @@ ENDING_KEYS = {"prompt", "completion", "stop_reason", "num_tokens", "reward_part
 
 @rule(
     mend="Put all of prompt, completion, stop_reason, num_tokens, reward_parts, reward_valid into the last info only",
-    needs=(*BASE, endings, budget),
+    needs=(*BASE, endings, budget, ends_at_once),
 )
 def ending_info(subject: Subject) -> Iterator[str]:
     """The ending step's info has the keys of the contract, other infos have none of them, and none holds a NaN."""
@@ -27,9 +29,16 @@ def ending_info(subject: Subject) -> Iterator[str]:
         for output in [episode.start, *(step.output for step in episode.steps[:-1])]:
             if early := ENDING_KEYS & output["info"].keys():
                 yield f"an info before the end has {', '.join(sorted(early))}"
-        for name, value in episode.last.output["info"].items():
-            if isinstance(value, float) and np.isnan(value):
-                yield f"info[{name!r}] is NaN"
+        for output in episode.outputs:
+            for name, value in output["info"].items():
+                if _has_nan(value):
+                    yield f"info[{name!r}] is or holds a NaN: {value!r}"
+
+
+def _has_nan(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_nan, value.values()))
+    return isinstance(value, float | np.floating | np.ndarray) and bool(np.any(value != value))
 
 
 @rule(mend="Decode all ids that were written at once, without special ids, and count every one", needs=(ending_info,))
@@ -59,7 +68,7 @@ def stop_reason(subject: Subject) -> Iterator[str]:
             yield f"stop_reason is {found!r}, expected one of {', '.join(map(str, STOP_REASONS[1:]))}"
         if not episode.legal or found == "illegal":
             continue  # the masks have a rule of their own
-        expected = "stop" if stops(subject, episode) else "length"
+        expected = "stop" if stops(subject, episode.actions) else "length"
         expected = "eos" if episode.actions[-1] in ends else expected
         if found != expected:
             yield f"stop_reason is {found!r} after the ids {episode.actions}, expected {expected!r}"

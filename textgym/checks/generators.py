@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+from textgym.checks.basics import BASE
 from textgym.checks.comparing import difference
 from textgym.checks.recording import record
 from textgym.checks.rules import rule
 from textgym.checks.subject import Subject
-from textgym.checks.transitions import BASE
 from textgym.keys import spawn_seed
+from textgym.scoring import Scorer
 
 # name -> module, and how the state is read, set, and seeded; torch counts only where it is loaded.
 _GENERATORS = {
@@ -28,14 +30,32 @@ _GENERATORS = {
 )
 def global_generators(subject: Subject) -> Iterator[str]:
     """The global generators of random, np.random and torch are neither seeded nor used."""
-    with _own_states() as read:
-        before = read()
-        for make, events in subject.makers.values():
-            record(make(), events, subject.rng("globals"), seed=3)
-        after = read()
-    touched = [name for name, state in before.items() if difference(state, after[name]) is not None]
-    if touched:
-        yield f"a play changed the global generator of {', '.join(touched)}"
+    for name, work in {"a play": _play, "making the task": _make, "gold or the oracle": _judge}.items():
+        with _own_states() as read:
+            before = read()
+            work(subject)
+            after = read()
+        touched = [module for module, state in before.items() if difference(state, after[module]) is not None]
+        if touched:
+            yield f"{name} changed the global generator of {', '.join(touched)}"
+
+
+def _play(subject: Subject) -> None:
+    for make, events in subject.makers.values():
+        record(make(), events, subject.rng("globals"), seed=3)
+
+
+def _make(subject: Subject) -> None:
+    """Builds again what a task builds on first use."""
+    task = replace(subject.task)
+    _ = task.tokenizer, task.prompts, task.reward, task.gold, task.constraints, task.stop, task.facts
+
+
+def _judge(subject: Subject) -> None:
+    for score in subject.scores.values():
+        Scorer(score)(subject.texts)
+    if subject.task.make_oracle is not None:
+        subject.task.best_text(subject.task.prompts.prompts[0])
 
 
 @contextmanager

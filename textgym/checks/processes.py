@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 
 from textgym.checks._rollout import UNREADABLE, rollout
 from textgym.checks.copies import pickles
+from textgym.checks.recording import compare
 from textgym.checks.rules import NotApplicableError, rule
 from textgym.checks.scores import reward_alone
 from textgym.checks.subject import Subject
@@ -40,11 +42,11 @@ def processes(subject: Subject) -> Iterator[str]:
             raise NotApplicableError(f"another process cannot read it: {_last_line(message)}; put it into a module")
         if child.returncode:
             yield f"in another process it failed: {_last_line(message)}"
-    digests = [output.decode().strip() for output, _ in outputs]
-    if digests[0] != digests[1]:
-        yield "PYTHONHASHSEED=0 and PYTHONHASHSEED=1 give different plays"
-    if digests[0] != rollout(subject.single()):
-        yield "a fresh process plays otherwise than this one"
+    first, second = (pickle.Unpickler(io.BytesIO(output)).load() for output, _ in outputs)  # noqa: S301 - our own
+    if found := compare(first, second, tolerance=subject.tolerance):
+        yield f"PYTHONHASHSEED=0 and PYTHONHASHSEED=1 give different plays: {found}"
+    if found := compare(first, rollout(subject.single()), tolerance=subject.tolerance):
+        yield f"a fresh process plays otherwise than this one: {found}"
 
 
 def _start(hash_seed: str) -> subprocess.Popen[bytes]:

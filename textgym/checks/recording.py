@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from textgym.checks.comparing import difference, snapshot
@@ -24,14 +24,21 @@ Event = tuple[str, Any]
 Output = dict[str, Any]
 """What reset or step returned, by name."""
 
-_NAMES = {2: ("observation", "info"), 5: ("observation", "reward", "terminated", "truncated", "info")}
+Look = Callable[[Any], Output]
+"""What else is to be seen of an environment after an event."""
+
+_NAMES = {"reset": ("observation", "info"), "step": ("observation", "reward", "terminated", "truncated", "info")}
 
 
 def apply(env: Any, event: Event) -> Output:
     """Resets or steps, and returns the environment's own objects by name."""
     kind, argument = event
     returned = env.reset(**deepcopy(argument)) if kind == "reset" else env.step(argument)
-    return dict(zip(_NAMES[len(returned)], returned, strict=True))
+    names = _NAMES[kind]
+    if not isinstance(returned, tuple) or len(returned) != len(names):
+        what = f"{len(returned)} values" if isinstance(returned, tuple) else type(returned).__name__
+        raise TypeError(f"{kind}() returned {what}, expected a tuple of {', '.join(names)}")
+    return dict(zip(names, returned, strict=True))
 
 
 def choose(env: Any, last: Output | None, rng: np.random.Generator, *, seed: int) -> Event:
@@ -54,19 +61,28 @@ def pick(mask: NDArray[np.bool_], rng: np.random.Generator, *, illegal: float = 
     return int(choices[rng.integers(len(choices))])
 
 
-def record(env: Any, count: int, rng: np.random.Generator, *, seed: int) -> tuple[list[Event], list[Output]]:
-    """Plays ``count`` events; the outputs are copied at once."""
+def record(
+    env: Any, count: int, rng: np.random.Generator, *, seed: int, look: Look = lambda env: {}
+) -> tuple[list[Event], list[Output]]:
+    """Plays ``count`` events; the outputs, and what ``look`` finds, are copied at once."""
     events: list[Event] = []
     outputs: list[Output] = []
     for _ in range(count):
         events.append(choose(env, outputs[-1] if outputs else None, rng, seed=seed))
-        outputs.append(snapshot(apply(env, events[-1])))
+        outputs += replay(env, events[-1:], look=look)
     return events, outputs
 
 
-def replay(env: Any, events: Sequence[Event]) -> list[Output]:
-    """The outputs of the same events, copied at once."""
-    return [snapshot(apply(env, event)) for event in events]
+def replay(env: Any, events: Sequence[Event], *, look: Look = lambda env: {}) -> list[Output]:
+    """The outputs of the same events, and what ``look`` finds, copied at once."""
+    return [snapshot({**apply(env, event), **look(env)}) for event in events]
+
+
+def look_at_masks(env: Any) -> Output:
+    """``action_masks()`` of an environment, or of those in a SyncVectorEnv."""
+    if isinstance(env, SyncVectorEnv):
+        return {"action_masks()": np.stack([one.unwrapped.action_masks() for one in env.envs])}  # type: ignore[attr-defined]
+    return {"action_masks()": env.unwrapped.action_masks()}
 
 
 def compare(expected: Sequence[Output], outputs: Sequence[Output], *, tolerance: float = 0.0) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from textgym.checks.subject import Subject
 
@@ -31,8 +31,8 @@ class Rule:
     name: str
     statement: str
     mend: str
-    check: Check
-    needs: tuple[Rule, ...] = ()
+    check: Check = field(repr=False)
+    needs: tuple[Rule, ...] = field(default=(), repr=False)
     full: bool = False
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from textgym.checks.basics import BASE
 from textgym.checks.generators import global_generators
 from textgym.checks.recording import quote, through_pickle
 from textgym.checks.rules import rule
-from textgym.checks.subject import Subject, limits
-from textgym.checks.transitions import BASE
+from textgym.checks.subject import Subject, distances, limits
 from textgym.episodes import Score
 from textgym.scoring import Scorer
 
@@ -32,10 +31,12 @@ def reward_in_range(subject: Subject) -> Iterator[str]:
 )
 def reward_repeats(subject: Subject) -> Iterator[str]:
     """The same texts with the same keys get the same scores again."""
+    unseen = subject.write(subject.spread(subject.effort.texts))  # a reward that pays for news has none in the others
     for name, score in subject.scores.items():
-        first, again = (Scorer(score)(subject.texts).values for _ in range(2))
-        for row in _different(first, again, 0.0):
-            yield f"the {name} of {quote(subject.texts, row)} is {first[row]:g}, then {again[row]:g}"
+        for texts in (unseen, subject.texts):
+            first, again = (Scorer(score)(texts).values for _ in range(2))
+            for row in np.flatnonzero(first != again):
+                yield f"the {name} of {quote(texts, row)} is {first[row]:g}, then {again[row]:g}"
 
 
 @rule(
@@ -45,19 +46,18 @@ def reward_repeats(subject: Subject) -> Iterator[str]:
 )
 def reward_alone(subject: Subject) -> Iterator[str]:
     """A text gets the same score alone, in a batch, in another order, and from score_one."""
-    texts, tolerance = subject.texts, subject.tolerance
+    texts = subject.texts
     backwards = np.arange(len(texts))[::-1]
     for name, score in subject.scores.items():
         together = Scorer(score)(texts).values
-        alone = np.concatenate([Scorer(score)(texts.take([row])).values for row in range(len(texts))])
         other = Scorer(_fresh(score))(texts.take(backwards)).values[backwards]
-        ways = {"alone": alone, "from a copy, in another order": other}
+        ways = {"alone": subject.alone[name], "from a copy, in another order": other}
         if hasattr(score, "score_one"):
             indices = texts.prompt_indices.tolist()
             ones = [float(score.score_one(texts.prompts, index, texts.ids(n))) for n, index in enumerate(indices)]
             ways["by score_one"] = np.array(ones)
         for way, values in ways.items():
-            for row in _different(together, values, tolerance):
+            for row in np.flatnonzero(distances(together, values) > subject.tolerance):
                 yield f"the {name} of {quote(texts, row)} is {together[row]:.17g} in a batch, {values[row]:.17g} {way}"
 
 
@@ -68,7 +68,3 @@ def _fresh(score: Score) -> Score:
     except Exception:
         return score
     return copied
-
-
-def _different(left: NDArray[np.float64], right: NDArray[np.float64], tolerance: float) -> NDArray[np.int64]:
-    return np.flatnonzero(~(np.abs(left - right) <= tolerance * np.maximum(1.0, np.abs(left))))

@@ -14,7 +14,9 @@ from textgym.checks.rules import NotApplicableError, rule
 from textgym.checks.scores import reward_alone
 from textgym.checks.subject import Subject
 
-SEEDS = 8
+SEEDS = (*[0] * 6, *range(1, 8))
+"""0 again and again: it is the seed that gets lost most easily (``if seed:``), which chance may hide."""
+
 CHAIN = 24
 
 
@@ -26,7 +28,7 @@ def same_seed(subject: Subject) -> Iterator[str]:
     """The same seed gives the same episode, in the same environment and in another one."""
     for kind, (make, _) in subject.makers.items():
         first, second = make(), make()
-        for seed in range(SEEDS):
+        for seed in SEEDS:
             events, outputs = record(first, 3, subject.rng("same seed"), seed=seed)
             events = events[:2] if outputs[1].get("terminated") is True else events  # the second reset has a rule
             for other in (second, first):
@@ -55,8 +57,7 @@ def chains(subject: Subject) -> Iterator[str]:
 )
 def seeds_differ(subject: Subject) -> Iterator[str]:
     """Different seeds give different chains of episodes, which do not overlap either."""
-    rows = subject.task.prompts.rows(subject.split)
-    if len(np.unique(subject.task.prompts.ids[rows], axis=0)) > 1:
+    if len(subject.task.prompts.rows(subject.config.split)) > 1:
         found = [_prompts_of(subject, seed) for seed in range(4)]
     elif subject.stochastic:
         found = [_rewards_of(subject, seed) for seed in range(4)]
@@ -72,8 +73,12 @@ def seeds_differ(subject: Subject) -> Iterator[str]:
 
 
 def _prompts_of(subject: Subject, seed: int) -> list[Any]:
-    script = [("reset", {"seed": seed}), *[("reset", {})] * CHAIN]
-    return [output["observation"] for output in replay(subject.single(), script)]
+    """Their numbers: many prompts may look alike."""
+    env, drawn = subject.single(), []
+    for number in range(CHAIN):
+        env.reset(seed=None if number else seed)
+        drawn.append(env.unwrapped.prompt_index)
+    return drawn
 
 
 def _rewards_of(subject: Subject, seed: int) -> list[Any]:

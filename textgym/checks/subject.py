@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,16 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textgym.checks.recording import STYLES, Episode, play_episode
+from textgym.configuration import EnvConfig
 from textgym.degenerate import WriteAnything
 from textgym.episodes import EpisodeBatch, Score
 from textgym.factory import EnvFactory
 from textgym.keys import spawn_seed
 from textgym.playing import Act, concatenate, play, random_act
-from textgym.scoring import Scorer
+from textgym.scoring import Scorer, Scores
 from textgym.task import Task
 
-SINGLE_PRECISION = 1e-6
+SINGLE_PRECISION, DOUBLE_PRECISION = 1e-6, 1e-10
+"""How far apart rounding may bring two scores of one text, relative to ``max(1, |score|)``."""
+
 LANES = 3
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Effort:
     random_texts: int
 
 
-FAST = Effort(episodes=16, events=24, lane_events=20, copies=2, texts=48, random_texts=1024)
+FAST = Effort(episodes=16, events=20, lane_events=16, copies=2, texts=48, random_texts=1024)
 FULL = Effort(episodes=80, events=80, lane_events=80, copies=8, texts=384, random_texts=8192)
 
 
@@ -98,10 +102,10 @@ class Subject:
         return EnvFactory(self.factory.env_id, {**self.factory.kwargs, "disable_env_checker": True}).task()
 
     @cached_property
-    def split(self) -> str:
-        """The split that the environment draws its prompts from."""
-        split: str = self.factory.kwargs.get("split") or self.task.default_split
-        return split
+    def config(self) -> EnvConfig:
+        """The arguments as the environment has read them, the split as it was asked for."""
+        config: EnvConfig = self.single().unwrapped.config
+        return replace(config, split=self.spec.kwargs.get("split") or self.task.default_split)
 
     @cached_property
     def stochastic(self) -> bool:
@@ -111,7 +115,7 @@ class Subject:
     @cached_property
     def scorer(self) -> Scorer:
         """The reward as the environment asks it."""
-        return Scorer(self.task.reward, illegal_reward=self.factory.kwargs.get("illegal_reward"))
+        return Scorer(self.task.reward, illegal_reward=self.config.illegal_reward)
 
     @property
     def scores(self) -> dict[str, Score]:
@@ -133,23 +137,38 @@ class Subject:
         ends = self.task.tokenizer.eos_ids
         others = tuple(index for index in range(self.task.tokenizer.vocab_size) if index not in ends)
         writers = [WriteAnything(rng, avoided) for avoided in (ends, others, (), ())]
-        texts = concatenate([self.write(count, act=writer) for writer in writers])
+        rows = self.spread(count)
+        texts = concatenate([self.write(rows, writer) for writer in writers])
         half = texts.take(np.arange(0, len(texts), 2))
         return concatenate([texts, _under_other_prompts(half)])
 
-    def write(self, count: int, *, split: str = "all", act: Act | None = None) -> EpisodeBatch:
-        """Texts of random play (or of ``act``) in textgym's own environment, in which the prompts take turns."""
-        free = EnvFactory("TextGen-v0", {"task": self.task.override(reward=_nothing)})
-        rows = np.resize(self.task.prompts.rows(split), count)
-        return play(act or random_act(), free, episodes=count, prompt_indices=rows, split=split)[0]
+    def spread(self, count: int, split: str = "all") -> Rows:
+        """Prompts for ``count`` texts: all of a split as often as that goes, then a random choice of them."""
+        rows = self.task.prompts.rows(split)
+        times, rest = divmod(count, len(rows))
+        return np.concatenate([np.tile(rows, times), self.rng("prompts").choice(rows, rest, replace=False)])
+
+    def write(self, rows: Rows, act: Act | None = None) -> EpisodeBatch:
+        """Texts of random play (or of ``act``) to these prompts in textgym's own environment, unseen by the reward."""
+        free = EnvFactory("TextGen-v0", {"task": self.task.override(reward=_nothing), "split": "all"})
+        return play(act or random_act(), free, episodes=len(rows), prompt_indices=rows)[0]
+
+    @cached_property
+    def alone(self) -> dict[str, NDArray[np.float64]]:
+        """What each of :attr:`texts` is scored where it is scored alone, for each of :attr:`scores`."""
+        singly = [self.texts.take([row]) for row in range(len(self.texts))]
+        return {
+            name: np.concatenate([Scorer(score)(text).values for text in singly]) for name, score in self.scores.items()
+        }
 
     @cached_property
     def tolerance(self) -> float:
         """How far two scores of one text may be apart: 0, but 1e-6 where scores are computed in single precision.
 
-        A float64 that is also a float32, and no whole number, gives that away.
+        Two things give that away: a float64 that is also a float32 and no whole number; and a text that scores a little
+        differently alone and in a batch, by more than the order of a sum of doubles can do.
         """
-        return max(_tolerance(Scorer(score), self.texts) for score in self.scores.values())
+        return max(_tolerance(Scorer(score)(self.texts), self.alone[name]) for name, score in self.scores.items())
 
 
 def _under_other_prompts(texts: EpisodeBatch) -> EpisodeBatch:
@@ -159,12 +178,17 @@ def _under_other_prompts(texts: EpisodeBatch) -> EpisodeBatch:
     return EpisodeBatch(tokens, texts.lengths, texts.stop_codes, texts.keys, rows, table, texts.tokenizer)
 
 
-def _tolerance(scorer: Scorer, texts: EpisodeBatch) -> float:
-    scores = scorer(texts)
-    for values in (scores.values, *scores.parts.values()):
-        if (values.astype(np.float32) == values).all() and (values != np.round(values)).any():
-            return SINGLE_PRECISION
-    return 0.0
+def _tolerance(scores: Scores, alone: NDArray[np.float64]) -> float:
+    known = (scores.values, *scores.parts.values())
+    single = any((values.astype(np.float32) == values).all() and (values != values.round()).any() for values in known)
+    gap = float(distances(scores.values, alone).max())
+    return SINGLE_PRECISION if single or DOUBLE_PRECISION < gap <= SINGLE_PRECISION else 0.0
+
+
+def distances(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far scores are apart, relative to ``max(1, |left|)``."""
+    apart: NDArray[np.float64] = np.abs(left - right) / np.maximum(1.0, np.abs(left))
+    return apart
 
 
 def _nothing(batch: EpisodeBatch) -> NDArray[np.float64]:

@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 import sys
+from inspect import signature
+from io import TextIOWrapper
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from textgym.cli import audit, check, comparing, listing, play, training
 from textgym.errors import TextGymError
 
+USAGE_ERROR = 2
+
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Reinforcement learning on text."
 )
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from textgym import __version__
+
+        typer.echo(f"textgym {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the command itself, before any other command."""
+
+
 app.command("list")(listing.list_envs)
 app.command()(listing.info)
 app.command()(play.play)
@@ -31,13 +55,30 @@ bench.command()(comparing.solving)
 app.add_typer(bench, name="bench")
 
 
+def _tell_of_set(words: list[str]) -> None:
+    """Says how the arguments of an environment are given, where somebody tried one as an option."""
+    from textgym.configuration import configure
+
+    for word in words:
+        name = word.partition("=")[0].removeprefix("--").replace("-", "_")
+        if word.startswith("--") and name in signature(configure).parameters:
+            typer.echo(f"{name} is an argument of the environment: --set {name}=VALUE", err=True)
+
+
 def main() -> None:
     """The console script: a user's mistake is one line on standard error and exit status 2."""
     import gymnasium as gym
 
     sys.path.append(str(Path.cwd()))  # so that reward=my_module:function finds a file beside the user
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # not every terminal knows all characters
     try:
         app()
+    except SystemExit as end:
+        if end.code == USAGE_ERROR:
+            _tell_of_set(sys.argv[1:])
+        raise
     except (TextGymError, gym.error.Error) as error:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(2) from None

@@ -90,7 +90,8 @@ class Advisor:
         if self.agent is None:
             raise ConfigurationError("there is no agent; start with --agent FOLDER")
         found = ask(self.agent, observation, choices.legal, first=not ids)
-        yield f"the agent would write {spell(choices.tokenizer.tokens[found.choice])}"
+        illegal = "" if choices.legal[found.choice] else ", which is illegal here and would end the text"
+        yield f"the agent would write {spell(choices.tokenizer.tokens[found.choice])}{illegal}"
         if found.expected is not None:
             yield f"its critic expects {found.expected:+.3f} from here"
         if found.values is None or found.name is None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from textgym.audit import Audit, Row
 
+TABLE_WIDTH = 80
+"""A narrower terminal breaks the lines of the table itself: rich would cut the numbers."""
+
 PLAIN_WIDTH = 200
 """Where there is no terminal, lines are as wide as they need to be, up to here."""
 
@@ -39,9 +42,10 @@ def audit(
     factory = EnvFactory(env_id, read_settings(settings, env_config))
     found = run(factory, split=split, seed=seed, n=n, max_texts=max_texts)
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False, markup=False, emoji=False)
-    console.print(f"{found.env_id}, split {found.split!r}, prompts: {found.prompts}\n")
+    console.width = max(console.width, TABLE_WIDTH)
+    console.print(f"{found.env_id}, split {found.split!r}, prompts: {found.prompts}\n", soft_wrap=True)
     console.print(_table(found))
-    console.print(f"\nwritten to {found.prompt!r}:")
+    console.print(f"\nwritten to {found.prompt!r}:", soft_wrap=True)
     for line in _texts(found):
         console.print(f"  {line}", soft_wrap=True)
     console.print(f"\n{found.verdict}", soft_wrap=True)
@@ -53,7 +57,7 @@ def _table(found: Audit) -> Table:
 
     scores = ("reward", "gold") if found.has_gold else ("reward",)
     table = Table(box=None, pad_edge=False)
-    table.add_column("writer")
+    table.add_column("writer", no_wrap=True)
     for title in (name for kind in scores for name in (kind, "norm.")):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("above oracle in")
@@ -69,7 +73,11 @@ def _cells(row: Row, kind: str) -> tuple[str, str]:
     """A score with its error, and the score on the scale of random and best play where that is known."""
     value, error = getattr(row, kind), getattr(row, f"{kind}_error")
     scaled = row.normalized if kind == "reward" else row.normalized_gold
-    return f"{value:.3f}" + (f" ± {error:.3f}" if error else ""), "" if scaled is None else f"{scaled:.3f}"
+    return _number(value) + (f" ± {error:.3f}" if error else ""), "" if scaled is None else _number(scaled)
+
+
+def _number(value: float) -> str:
+    return f"{round(value, 3) + 0.0:.3f}"  # + 0.0 makes zero of minus zero
 
 
 def _texts(found: Audit) -> Iterator[str]:

@@ -23,9 +23,15 @@ def check(
 
     one_thread()
     counts = {"ok": 0, "broken": 0, "skipped": 0}
+    meaningless: dict[str, list[str]] = {}  # broken rule -> those skipped because of it
     for verdict in run_rules(env_id, fast=fast, **read_settings(settings, env_config)):
         counts[verdict.status] += 1
-        typer.echo(_line(verdict))
+        if verdict.because_of is None:
+            typer.echo(_line(verdict))
+        else:
+            meaningless.setdefault(verdict.because_of, []).append(verdict.rule.name)
+    for broken, names in meaningless.items():
+        typer.echo(f"skipped  what means little while {broken} is broken: {', '.join(names)}")
     typer.echo(f"{env_id}: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
     if counts["broken"]:
         raise typer.Exit(1)

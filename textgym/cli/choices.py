@@ -85,13 +85,18 @@ class Choices:
         return spell(self.tokenizer.tokens[index])
 
     def _encode(self, text: str) -> list[int]:
-        """The ids of a whole text, or none where some of it is not in the vocabulary or may not begin here."""
+        """The ids of a whole text, or none where some of it is not in the vocabulary or may not begin here.
+
+        The text may end as it is shown, with the spelling of an end token.
+        """
+        ends = [index for index in self.tokenizer.eos_ids if text.endswith(self.tokenizer.tokens[index])]
+        written = text.removesuffix(self.tokenizer.tokens[ends[0]]).rstrip() if ends else text
         try:
-            ids = self.tokenizer.encode(text)
+            ids = self.tokenizer.encode(written)
         except (ValueError, KeyError):  # tokenizers without an unknown token
             return []
         known = ids and not self.tokenizer.special_ids.intersection(ids) and self._is_legal(ids[0])
-        return ids if known else []
+        return [*ids, *ends[:1]] if known else []
 
     def _complete(self, text: str) -> int:
         names = {self.tokenizer.tokens[index]: index for index in self.ids}
@@ -100,7 +105,7 @@ class Choices:
             return names[found[0]]
         if found:
             raise ActionError(f"{text!r} may be {', '.join(map(spell, found[:8]))}{', ...' * (len(found) > 8)}")
-        raise ActionError(f"no token begins with {text!r}.{suggestion(text, names)} ? shows the commands")
+        raise ActionError(f"no token begins with {text!r}.{suggestion(text, names)} (? shows the commands)")
 
     def show(self, ids: Iterable[int], width: int = 80) -> list[str]:
         """Lines that list tokens with their ids."""
@@ -123,7 +128,7 @@ class Choices:
         for index in ids[:most]:
             name = self._name(index)
             cells = ["not tried" if np.isnan(values[index]) else f"{values[index]:+.3f}" for values in numbers.values()]
-            yield f"  {index:>5}  {name}{' ' * (room - columns(name))}" + "".join(f"{cell:>13}" for cell in cells)
+            yield f"  {index:>5}  {name}{' ' * (room - columns(name))}" + "".join(f"  {cell:>11}" for cell in cells)
         if len(ids) > most:
             yield f"  ... and {len(ids) - most} more"
 

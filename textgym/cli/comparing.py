@@ -21,8 +21,9 @@ def run(
 ) -> None:
     """Train and compare the agents of a suite; started again, it goes on where it stopped."""
     from textgym.benchmarks.comparison import compare
+    from textgym.benchmarks.suites import get_suite
 
-    folder = out or Path("runs") / suite
+    folder = out or Path("runs") / get_suite(suite).name
     make_folder(folder)
     listener = ComparisonProgress()
     try:

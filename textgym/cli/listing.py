@@ -65,7 +65,8 @@ def _list_rows() -> Iterator[dict[str, Any]]:
 
 
 def _info_lines(facts: dict[str, Any]) -> Iterator[str]:
-    yield f"{facts['id']}: {facts['summary']}"
+    own = "prompts" in facts["overridden"]  # then the task's own words say nothing of them
+    yield f"{facts['id']}: {'Texts for prompts of your own.' if own else facts['summary']}"
     yield ""
     for name, value in _fields(facts):
         yield f"{name:<14}{value}"
@@ -141,9 +142,9 @@ def _mark(row: dict[str, Any], name: str) -> str:
 
 
 def _example_lines(example: dict[str, Any]) -> Iterator[str]:
-    from textgym.rendering.spelling import visible
+    from textgym.cli.choices import spell
 
-    yield f"{'example':<14}{visible(example['prompt'])}"
+    yield f"{'example':<14}{spell(example['prompt'])}"
     best = "best text" if example["best_under"] == "reward" else "best in gold"
     for name, written in ((best, example["best"]), ("demonstration", example["demonstration"])):
         if written is None:
@@ -151,4 +152,4 @@ def _example_lines(example: dict[str, Any]) -> Iterator[str]:
         else:
             gold = "" if written["gold"] is None else f", gold {written['gold']:.3f}"
             earned = f"{written['stop_reason']}, reward {written['reward']:.3f}{gold}"
-            yield f"{name:<14}{visible(written['text']) or '(empty)'}  [{earned}]"
+            yield f"{name:<14}{spell(written['text'])}  [{earned}]"

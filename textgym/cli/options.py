@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ENV_FILE = "env.json"
 
+_EXPECTED = 'expected an object in UTF-8, such as {"level": "tiny"}'
+
 EnvId = Annotated[str, typer.Option("--env", help="Environment id.")]
 Settings = Annotated[
     list[str] | None,
@@ -35,11 +37,13 @@ def read_settings(pairs: list[str] | None, file: Path | None) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if file is not None:
         try:
-            values = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(f"--env-config {str(file)!r}: {error}") from None
+            values = json.loads(file.read_text(encoding="utf-8-sig"))  # Windows editors put a mark at the beginning
+        except OSError as error:
+            raise ConfigurationError(f"--env-config {str(file)!r} cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            raise ConfigurationError(f"--env-config {str(file)!r} is no JSON; {_EXPECTED} ({error})") from None
         if not isinstance(values, dict):
-            raise ConfigurationError(f"--env-config {str(file)!r}: expected a JSON object, got {type(values).__name__}")
+            raise ConfigurationError(f"--env-config {str(file)!r} holds a {type(values).__name__}; {_EXPECTED}")
     return {**values, **read_pairs(pairs)}
 
 

@@ -35,9 +35,8 @@ def play(
     writer = None if agent is None else load_agent(agent, trust=trust)
     env = open_env(EnvFactory(env_id or DEFAULT_ID, values) if agent is None else saved_factory(agent, env_id, values))
     one_thread()
-    for stream, how in ((sys.stdin, "replace"), (sys.stdout, "backslashreplace")):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors=how)  # a terminal may not know all characters
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # what a terminal sends need not be text
     game = Game(env, sys.stdout, agent=writer, colour=sys.stdout.isatty() and use_colour())
     try:
         game.play(sys.stdin, seed=seed, prompt=prompt)

@@ -115,7 +115,8 @@ def _tell_scores(agent: Any, factory: EnvFactory, splits: tuple[str, ...]) -> No
         measured = evaluate(agent, factory, episodes=200, seed=spawn_seed(0, "evaluation", split), split=split)
         line = f"greedy, {split} prompts: reward {measured.mean_return:.3f} ± {measured.standard_error:.3f}"
         if measured.normalized is not None:
-            line += f" (normalised {measured.normalized:.3f}: 0 random, 1 best)"
+            random, best = ("about " * (name in measured.inexact) + name for name in ("random", "best"))
+            line += f" (normalised {measured.normalized:.3f}: 0 {random}, 1 {best})"
         if measured.mean_gold is not None:
             line += f", gold {measured.mean_gold:.3f}"
         typer.echo(line)

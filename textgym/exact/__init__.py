@@ -18,17 +18,16 @@ from textgym.configuration import EnvConfig, configure
 from textgym.env import TextGenerationEnv
 from textgym.episodes import Score
 from textgym.errors import ConfigurationError, SolveError, TooLargeError
-from textgym.exact.expansion import Expander, core_at
+from textgym.exact.expansion import Expander
 from textgym.exact.limits import Limits
-from textgym.exact.machine import AutomatonSolution, Machine, check_automaton
-from textgym.exact.policies import Frame, TreePolicy, read_policy
+from textgym.exact.machine import AutomatonSolution, solve_automaton
+from textgym.exact.policies import Frame, TreePolicy, read_policy, renormalise
 from textgym.exact.soft import SoftOptimum, soften
 from textgym.exact.solution import PolicyValue, TableError, TreeSolution
 from textgym.exact.tree import Floats, Levels, PrefixTree, best
-from textgym.exact.values import PromptIndex
+from textgym.exact.values import PromptIndex, is_row
 from textgym.exact.walking import Walker, opaque_wrappers
 from textgym.factory import EnvFactory, as_factory
-from textgym.scoring import Scorer
 from textgym.task import Task
 
 __all__ = [
@@ -69,7 +68,8 @@ def solve(
     Args:
         env: An env id, an :class:`~textgym.EnvFactory`, a task, or an environment. Wrappers that change rewards,
             actions or ends are stepped through, if the tree is small enough.
-        prompt: Solves for this prompt alone, named by its text or row; by default all prompts of the split.
+        prompt: Solves for this prompt alone; by default all prompts of the split. A text stands for all prompts of the
+            split that look like it, a row for itself, whatever metadata it hides.
         discount: Gamma.
         temperature: Also find the soft optimum: the best policy when a nat of divergence from the reference costs so
             much.
@@ -78,8 +78,8 @@ def solve(
         kind: What to maximise, ``"reward"`` or ``"gold"``.
         engine: ``"tree"`` tries all texts, ``"automaton"`` uses the reward's automaton; by default the tree where it
             is small enough.
-        max_seconds: Most time for the tree; it is estimated first, and more is refused.
-        max_gigabytes: Most memory for the tree.
+        max_seconds: Most time; it is estimated first, and more is refused.
+        max_gigabytes: Most memory, likewise.
         **kwargs: Further arguments of the environment, such as ``level="tiny"``.
 
     Returns:
@@ -101,6 +101,9 @@ def solve(
     _check(discount, temperature, kind, engine)
     config, wrapped = _read(env, kwargs)
     score = _score(config, kind)
+    if kind == "gold":
+        # An illegal text has the lowest gold whatever it is paid, and only rewards can be marked as failed.
+        config = replace(config, illegal_reward=None, on_reward_error="raise")
     index = _index(config, prompt)
     limits = Limits(max_seconds, max_gigabytes)
     options: dict[str, Any] = {"discount": discount, "temperature": temperature, "reference": reference, "kind": kind}
@@ -113,13 +116,13 @@ def solve(
         tree = walker.expand()
         return _solve_tree(config, index, tree, replay=walker.text_of if walker.translated else None, **options)
     if engine == "automaton":
-        return _solve_automaton(config, index, score, discount=discount, temperature=temperature, kind=kind)
+        return solve_automaton(config, index, score, limits, **options)
     try:
         tree = Expander(config, score, index.groups, limits).expand()
     except TooLargeError:
-        if engine == "tree" or temperature is not None or not hasattr(score, "automaton"):
+        if engine == "tree" or temperature is not None or reference is not None or not hasattr(score, "automaton"):
             raise
-        return _solve_automaton(config, index, score, discount=discount, temperature=temperature, kind=kind)
+        return solve_automaton(config, index, score, limits, **options)
     return _solve_tree(config, index, tree, **options)
 
 
@@ -146,9 +149,10 @@ def value_error(critic: Any, env: Env, *, policy: Any = None, **options: Any) ->
 
     def ask(observations: Any, masks: NDArray[np.bool_], core: Any, level: int) -> Floats:
         answer = np.asarray(estimate(observations), dtype=np.float64)
-        if answer.shape != (len(masks),):
+        if answer.shape != (len(masks),) or not np.isfinite(answer).all():
             raise SolveError(
-                f"the critic returned shape {answer.shape} for {len(masks)} observations; expected one each"
+                f"the critic returned shape {answer.shape} for {len(masks)} observations, {np.isfinite(answer).sum()} "
+                "numbers of it finite; expected a finite number each"
             )
         return answer
 
@@ -161,10 +165,11 @@ def value_error(critic: Any, env: Env, *, policy: Any = None, **options: Any) ->
 
 
 def _check(discount: float, temperature: float | None, kind: str, engine: str) -> None:
-    if not 0.0 <= discount <= 1.0:
+    if not isinstance(discount, int | float | np.number) or not 0.0 <= discount <= 1.0:
         raise ConfigurationError(f"discount={discount!r}: expected a number from 0 to 1")
-    if temperature is not None and not temperature > 0.0:
-        raise ConfigurationError(f"temperature={temperature!r}: expected a number above 0")
+    number = isinstance(temperature, int | float | np.number)
+    if temperature is not None and not (number and 0.0 < temperature < np.inf):
+        raise ConfigurationError(f"temperature={temperature!r}: expected a finite number above 0")
     if temperature is not None and discount != 1.0:
         raise ConfigurationError("the soft optimum is defined over whole texts: leave discount at 1")
     if kind not in ("reward", "gold"):
@@ -200,18 +205,24 @@ def _score(config: EnvConfig, kind: str) -> Score:
 def _index(config: EnvConfig, prompt: str | int | None) -> PromptIndex:
     """The prompts to solve, those with equal ids as one group: nobody who reads ids can tell them apart."""
     table = config.task.prompts
-    rows = table.rows(config.split)
-    if prompt is not None:
-        row = table.index_of(prompt) if isinstance(prompt, str) else prompt
-        if not 0 <= row < len(table):
-            raise ConfigurationError(
-                f"prompt={prompt!r}: expected a row from 0 to {len(table) - 1}, or a prompt's text"
-            )
-        rows = np.array([row])
     groups: dict[bytes, list[int]] = {}
-    for row in rows.tolist():
+    for row in _rows(config, prompt).tolist():
         groups.setdefault(table.ids[row].tobytes(), []).append(row)
     return PromptIndex(config.task, [np.array(group) for group in groups.values()])
+
+
+def _rows(config: EnvConfig, prompt: str | int | None) -> NDArray[np.int64]:
+    table = config.task.prompts
+    rows = table.rows(config.split)
+    if prompt is None:
+        return rows
+    if isinstance(prompt, str):
+        alike = np.flatnonzero((table.ids == table.ids[table.index_of(prompt)]).all(axis=1))
+        of_split = alike[np.isin(alike, rows)]
+        return of_split if of_split.size else alike
+    if not is_row(prompt) or not 0 <= prompt < len(table):
+        raise ConfigurationError(f"prompt={prompt!r}: expected a row from 0 to {len(table) - 1}, or a prompt's text")
+    return np.array([prompt])
 
 
 def _solve_tree(
@@ -226,7 +237,7 @@ def _solve_tree(
     replay: Any = None,
 ) -> TreeSolution:
     values, q_values = tree.back_up(discount, best)
-    base = _reference(config, index, tree, reference)
+    base = _reference(config, index, tree, reference, translated=replay is not None)
     soft = None if temperature is None else soften(tree, base, temperature, index.weights)
     return TreeSolution(
         config.task,
@@ -243,38 +254,23 @@ def _solve_tree(
     )
 
 
-def _reference(config: EnvConfig, index: PromptIndex, tree: PrefixTree, reference: Any) -> Levels:
-    """The reference's probabilities among the legal ids, ``(G, N, K)`` for each level."""
+def _reference(config: EnvConfig, index: PromptIndex, tree: PrefixTree, reference: Any, *, translated: bool) -> Levels:
+    """The reference's probabilities among the legal ids, ``(G, N, K)`` for each level.
+
+    They are uniform where the reference gives none of them any probability, as in
+    :func:`textgym.language_models.renormalize`.
+    """
+    uniform = [
+        np.broadcast_to(level.legal / level.legal.sum(axis=1, keepdims=True), level.rewards.shape)
+        for level in tree.levels
+    ]
     if reference is None or (isinstance(reference, str) and reference == "uniform"):
-        shares = [level.legal / level.legal.sum(axis=1, keepdims=True) for level in tree.levels]
-        return tuple(np.broadcast_to(share, (len(index.groups), *share.shape)) for share in shares)
+        return tuple(uniform)
     if not hasattr(reference, "log_probs"):
         raise SolveError(
             f"reference={reference!r}: expected None, 'uniform' or something with log_probs(tokens, masks)"
         )
-    frame = Frame(replace(config, observation="tokens"), tree, index.representatives)
-    answers = read_policy(reference, frame)
-    return tuple(p[:, :, :-1] / p[:, :, :-1].sum(axis=2, keepdims=True) for p in answers)
-
-
-def _solve_automaton(
-    config: EnvConfig, index: PromptIndex, score: Score, *, discount: float, temperature: float | None, kind: str
-) -> AutomatonSolution:
-    task = config.task
-    if task.automaton(index.representatives[0], kind) is None:
-        raise SolveError(f"{score!r} offers no automaton; use engine='tree' or give it one (textgym.automata)")
-    if temperature is not None or config.reward_timing != "end":
-        raise SolveError("the automaton engine knows neither temperatures nor reward_timing='step'; use engine='tree'")
-    core = core_at(config, 0, np.zeros((1, 0), dtype=np.int32))
-    machines = []
-    for group in index.groups:
-        if len(group) > 1:
-            raise SolveError(f"the prompts {group.tolist()} have equal ids; use engine='tree' or one of them (prompt=)")
-        automaton = task.automaton(int(group[0]), kind)
-        assert automaton is not None
-        if (core.rules and automaton.legal is None) or (task.stop is not None and automaton.stops is None):
-            raise SolveError("the task has rules that depend on the text; its automaton must say legal= and stops=")
-        check_automaton(automaton, config, score, int(group[0]))
-        machines.append(Machine(automaton, core, budget=task.budget, discount=discount))
-    illegal_reward = Scorer(score, illegal_reward=config.illegal_reward).illegal_reward
-    return AutomatonSolution(task, index, machines, illegal_reward, discount, kind)
+    frame = Frame(replace(config, observation="tokens"), tree, index.representatives, translated=translated)
+    answers = renormalise([p[:, :, :-1] for p in read_policy(reference, frame)])
+    empty = [p.sum(axis=2, keepdims=True) == 0.0 for p in answers]
+    return tuple(np.where(none, even, p) for none, even, p in zip(empty, uniform, answers, strict=True))

@@ -30,6 +30,13 @@ CHUNK = 1 << 16
 _SAMPLE = 512
 """Texts that are scored to learn how long scoring takes, and twice to see whether the reward is a function."""
 
+_FEW = 16
+"""Texts that are scored instead where one alone takes long: a judge would need minutes for the sample."""
+
+_MOST_CELLS = 2**22  # of the masks (rows, V) of that sample: a large vocabulary is refused in no time
+
+_COUNTABLE = 1e280  # as many as can be reckoned with: hundreds of tokens make more texts than a float can hold
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -46,9 +53,12 @@ class Expected:
     def __call__(self, batch: EpisodeBatch) -> Floats:
         """``(B,)`` expected rewards."""
         outcomes = self.reward.outcomes(batch)
-        total = sum(float(probability) for probability, _ in outcomes)
-        if abs(total - 1.0) > 1e-9:
-            raise SolveError(f"the outcomes of {self.reward!r} have probabilities that add up to {total:g}, not to 1")
+        chances = [float(probability) for probability, _ in outcomes]
+        if abs(sum(chances) - 1.0) > 1e-9 or min(chances) < 0.0:
+            raise SolveError(
+                f"the outcomes of {self.reward!r} have the probabilities {chances}, which add up to {sum(chances):g}; "
+                "expected numbers from 0 to 1 that add up to 1"
+            )
         return sum((probability * np.asarray(rewards, dtype=float) for probability, rewards in outcomes), np.zeros(()))
 
 
@@ -74,10 +84,14 @@ class Expander:
 
     def _core(self, size: int) -> GenerationCore:
         if size not in self._cores:
-            scorer = Scorer(self.score, illegal_reward=self.config.illegal_reward)
+            scorer = self._scorer()
             per_step = self.config.reward_timing == "step"
             self._cores[size] = GenerationCore(self.config.task, size, split="all", scorer=scorer, per_step=per_step)
         return self._cores[size]
+
+    def _scorer(self) -> Scorer:
+        config = self.config
+        return Scorer(self.score, illegal_reward=config.illegal_reward, on_error=config.on_reward_error)
 
     @property
     def illegal_reward(self) -> float:
@@ -145,10 +159,19 @@ class Expander:
 
     def _probe(self) -> float:
         """Seconds to step and score one text; finds rewards that are no function of the text on the way."""
-        core, rng = self._core(_SAMPLE), np.random.default_rng(0)
-        prompts = np.resize(self.prompts, _SAMPLE)
-        core.place(prompts, np.zeros((_SAMPLE, 0), dtype=np.int32), np.zeros(_SAMPLE))
-        ends, texts = list(self.config.task.tokenizer.eos_ids), np.zeros((_SAMPLE, 0), dtype=np.int32)
+        self._play(1)  # what loads when it is first used is no matter of how many texts there are
+        size = max(_FEW, min(_SAMPLE, _MOST_CELLS // self.config.task.tokenizer.vocab_size))
+        alone, *_ = self._play(1)
+        slow = alone * size > self.limits.seconds / 10
+        seconds, batch, scores = self._play(_FEW if slow else size)
+        self._compare(batch, scores)
+        return seconds / len(batch)
+
+    def _play(self, size: int) -> tuple[float, EpisodeBatch, Floats]:
+        """Writes random texts, as long as they may be, and times the step that ends them: ``(B,)`` texts and scores."""
+        core, rng = self._core(size), np.random.default_rng(0)
+        ends = list(self.config.task.tokenizer.eos_ids)
+        core.place(np.resize(self.prompts, size), np.zeros((size, 0), dtype=np.int32), np.zeros(size))
         for _ in range(self.config.task.budget):
             masks = core.masks()
             going = masks.copy()
@@ -158,10 +181,11 @@ class Expander:
             begin = time.perf_counter()
             _, ending = core.step(actions)
             seconds = time.perf_counter() - begin
-            if ending is not None:
-                texts = ending.episodes.tokens
-                self._compare(ending.episodes, ending.scores.values)
-                return seconds / len(texts)
+            if ending is not None and core.over.all():
+                return seconds, ending.episodes, ending.scores.values
+            rows = np.resize(np.flatnonzero(~core.over), size)  # texts that go on take the place of those that ended
+            written = core.tokens[rows, core.prompt_width : core.prompt_width + int(core.lengths[rows[0]])]
+            core.place(core.prompt_indices[rows], written, core.previous[rows])
         raise AssertionError("a text that did not end within its budget")
 
     def _compare(self, batch: EpisodeBatch, first: Floats) -> None:
@@ -170,7 +194,7 @@ class Expander:
         again = batch.take(order)
         again.keys = again.keys + np.uint64(12345)
         second = np.empty(len(batch))
-        second[order] = Scorer(self.score, illegal_reward=self.config.illegal_reward)(again).values
+        second[order] = self._scorer()(again).values
         differ = np.flatnonzero(~np.isclose(first, second, rtol=1e-6, atol=1e-6))
         if differ.size:
             row = int(differ[0])
@@ -187,7 +211,8 @@ class Expander:
             return
         ends = int(np.isin(np.flatnonzero(core.fixed_mask), task.tokenizer.eos_ids).sum())
         words = int(core.fixed_mask.sum()) - ends
-        nodes = float(sum(float(words) ** depth for depth in range(task.budget)))
+        with np.errstate(over="ignore"):
+            nodes = min(float(np.power(float(words), np.arange(task.budget)).sum()), _COUNTABLE)
         self._check(nodes * (words + ends), nodes, least=False)
 
     def _estimate(self, levels: Sequence[Level], count: int) -> None:
@@ -198,8 +223,8 @@ class Expander:
     def _check(self, pairs: float, nodes: float, *, least: bool) -> None:
         bytes_each = 17.0 * len(self.groups) + 8.0 * len(self.prompts) + 9.0
         self.limits.check(
-            f"{self.config.task!r} with {len(self.prompts)} prompt(s)",
-            texts=(pairs - nodes + 1) * len(self.prompts),
+            f"{self.config.task!r} with {len(self.prompts)} prompt(s) is too large to solve by trying all texts",
+            work=f"{(pairs - nodes + 1) * len(self.prompts):,.3g} texts",
             seconds=pairs * len(self.prompts) * self._seconds_each,
             gigabytes=(pairs * bytes_each + nodes * 4 * self.config.task.budget) / 1e9,
             least=least,

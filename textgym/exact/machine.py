@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,16 @@ from textgym.core import Ending, GenerationCore
 from textgym.episodes import Score
 from textgym.errors import SolveError, TaskError
 from textgym.exact.expansion import core_at
+from textgym.exact.limits import Limits
 from textgym.exact.tree import Floats
 from textgym.exact.values import Optimum, Prefix, PromptIndex, encode_prefix
 from textgym.scoring import Scorer
 from textgym.task import Returns, Task
+
+_SECONDS_A_CELL = 1e-8
+"""To back up one (state, id) by one token, on one core."""
+_BYTES_A_CELL, _SCRATCH_A_CELL = 26, 40
+"""What stays of each (state, id) of each prompt, and what is needed besides while one of them is solved."""
 
 
 class Machine:
@@ -79,8 +86,9 @@ class Machine:
         ended, cut = self.sums
         sums = np.concatenate([ended[1 : left + 1, states], cut[left, states][None]]) + earned
         later = np.append(np.arange(left), left - 1)
-        worth = np.where(np.isfinite(sums), self._clip(sums) * (self.discount ** later[:, None]), -np.inf)
-        return worth.max(axis=0)
+        reachable = np.isfinite(sums)
+        worth = self._clip(np.where(reachable, sums, 0.0)) * self.discount ** later[:, None]
+        return np.where(reachable, worth, -np.inf).max(axis=0)
 
     def q(self, state: int, written: int, earned: float, illegal_reward: float) -> Floats:
         """``(V,)`` Q* in a state, after so many tokens that earned so much."""
@@ -173,13 +181,30 @@ class AutomatonSolution(Optimum):
     table_error = policy_value
 
 
+def check_size(automaton: Automaton, task: Task, prompts: int, limits: Limits) -> None:
+    """Refuses automata, as many as there are prompts, that would take more than the limits.
+
+    Raises:
+        TooLargeError: with the estimate and what would help.
+    """
+    states, ids = automaton.transitions.shape
+    cells = float(states * ids)
+    limits.check(
+        f"{task!r} with {prompts} prompt(s) is too large to solve by its automaton",
+        work=f"{states:,} states, {ids:,} ids and {task.budget:,} tokens",
+        seconds=_SECONDS_A_CELL * cells * task.budget * prompts,
+        gigabytes=cells * (_BYTES_A_CELL * prompts + _SCRATCH_A_CELL) / 1e9,
+        help_with="fewer tokens (max_new_tokens=), a smaller vocabulary, one prompt (prompt=)",
+    )
+
+
 def check_automaton(automaton: Automaton, config: EnvConfig, score: Score, prompt: int, *, texts: int = 64) -> None:
     """Writes random texts with the environment's own rules and compares what they earn.
 
     Raises:
         TaskError: if the automaton says otherwise than the score or the masks.
     """
-    rng, eos_ids = np.random.default_rng(0), tuple(config.task.tokenizer.eos_ids)
+    rng, eos_ids = np.random.default_rng(0), list(config.task.tokenizer.eos_ids)
     tokens = np.zeros((texts, 0), dtype=np.int32)
     scorer = Scorer(score, illegal_reward=config.illegal_reward)
     machine = Machine(automaton, core_at(config, prompt, tokens), budget=config.task.budget, discount=1.0)
@@ -189,10 +214,12 @@ def check_automaton(automaton: Automaton, config: EnvConfig, score: Score, promp
         masks = core.masks()
         if not np.array_equal(masks, machine.legal[states]):
             raise TaskError("the automaton and the constraints disagree on which ids are legal; let it say legal=")
-        actions = (rng.random(masks.shape) * masks).argmax(axis=1)
+        draws = rng.random(masks.shape)
+        draws[:, eos_ids] += rng.random((len(masks), 1)) < 0.2  # by chance alone, few of many words are ends
+        actions = (draws * masks).argmax(axis=1)
         _, ending = core.step(actions)
         if ending is not None:
-            _compare(automaton, ending, eos_ids)
+            _compare(automaton, ending, tuple(eos_ids))
         tokens = np.column_stack([tokens, actions])[~core.over].astype(np.int32)
 
 
@@ -202,3 +229,40 @@ def _compare(automaton: Automaton, ending: Ending, eos_ids: tuple[int, ...]) -> 
         said = automaton.score(ids, eos_ids=eos_ids)
         if abs(expected - said) > 1e-9 * max(1.0, abs(expected)):
             raise TaskError(f"the automaton scores the text {ids} {said:g}, the reward {expected:g}: one is wrong")
+
+
+def solve_automaton(
+    config: EnvConfig,
+    index: PromptIndex,
+    score: Score,
+    limits: Limits,
+    *,
+    discount: float,
+    temperature: float | None,
+    reference: Any,
+    kind: str,
+) -> AutomatonSolution:
+    """Solves each prompt by its automaton; see :func:`textgym.exact.solve`."""
+    task = config.task
+    if task.automaton(index.representatives[0], kind) is None:
+        raise SolveError(f"{score!r} offers no automaton; use engine='tree' or give it one (textgym.automata)")
+    if temperature is not None or reference is not None or config.reward_timing != "end":
+        raise SolveError(
+            "the automaton engine knows neither temperatures, references nor reward_timing='step'; use engine='tree'"
+        )
+    core = core_at(config, 0, np.zeros((1, 0), dtype=np.int32))
+    machines = []
+    for group in index.groups:
+        if len(group) > 1:
+            raise SolveError(
+                f"the prompts in rows {group.tolist()} have equal ids; use engine='tree' or one of them (prompt=ROW)"
+            )
+        automaton = task.automaton(int(group[0]), kind)
+        assert automaton is not None
+        check_size(automaton, task, len(index.groups), limits)
+        if (core.rules and automaton.legal is None) or (task.stop is not None and automaton.stops is None):
+            raise SolveError("the task has rules that depend on the text; its automaton must say legal= and stops=")
+        check_automaton(automaton, config, score, int(group[0]))
+        machines.append(Machine(automaton, core, budget=task.budget, discount=discount))
+    illegal_reward = Scorer(score, illegal_reward=config.illegal_reward).illegal_reward
+    return AutomatonSolution(task, index, machines, illegal_reward, discount, kind)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from textgym.configuration import EnvConfig
 from textgym.core import GenerationCore
-from textgym.errors import ActionError, SolveError
+from textgym.errors import ActionError, ConfigurationError, SolveError
 from textgym.exact.expansion import core_at
 from textgym.exact.tree import Floats, Levels, PrefixTree, chunks
 from textgym.observations import ALL, make_observation
+from textgym.playing import act_of
 
 Question = Callable[[Any, NDArray[np.bool_], GenerationCore, int], Any]
 
@@ -83,7 +84,8 @@ def read_policy(policy: Any, frame: Frame) -> list[Floats]:
 
     Args:
         policy: An agent with ``log_probs``, a table (:func:`read_table`; its greedy policy, uniform where nothing is
-            known), a :class:`TreePolicy`, or an agent or function that acts deterministically.
+            known), a :class:`TreePolicy`, or an agent, function or stable-baselines3 model that acts
+            deterministically.
         frame: The tree that it is read on.
 
     Raises:
@@ -91,20 +93,44 @@ def read_policy(policy: Any, frame: Frame) -> list[Floats]:
         SolveError: for log-probabilities that are none, and tables of the wrong shape.
     """
     if isinstance(policy, TreePolicy):
-        return [np.concatenate([p, np.zeros((*p.shape[:2], 1))], axis=2) for p in policy.probabilities]
+        return _read_tree_policy(policy, frame)
     if is_table(policy):
         return [_greedy(q, level.legal) for q, level in zip(read_table(policy, frame), frame.tree.levels, strict=True)]
-    if hasattr(policy, "log_probs"):
+    if hasattr(policy, "log_probs") and not isinstance(policy, type):
         return frame.ask(_Probabilities(policy.log_probs, frame.tree.columns))
-    act = getattr(policy, "act", policy)
-    if isinstance(policy, type | str) or not callable(act):
-        raise SolveError(
-            f"{policy!r}: expected an agent with log_probs(observations, action_masks) or act(observations, "
-            "action_masks, *, deterministic, episode_starts), such a function, or a table of Q values"
-        )
+    try:
+        act = act_of(policy)
+    except ConfigurationError as error:
+        raise SolveError(f"{error}. A policy may also be anything with log_probs, or a table of Q values") from None
     if hasattr(policy, "seed_sampling"):
         policy.seed_sampling(0)
     return frame.ask(_Choices(act, frame))
+
+
+def _read_tree_policy(policy: TreePolicy, frame: Frame) -> list[Floats]:
+    """Probabilities on the tree; what is missing to 1 is that of illegal ids."""
+    _check_shapes(policy.probabilities, frame, "a policy")
+    answers = []
+    for level, p in zip(frame.tree.levels, policy.probabilities, strict=True):
+        if not ((p >= 0.0).all() and (p.sum(axis=2) <= 1.0 + 1e-6).all() and (p[:, ~level.legal] == 0.0).all()):
+            raise SolveError("a policy whose probabilities are negative, add up to more than 1 or fall on illegal ids")
+        answers.append(_with_illegal(p))
+    return answers
+
+
+def _check_shapes(arrays: Sequence[NDArray[Any]], frame: Frame, what: str) -> None:
+    expected = [(len(frame.prompts), *level.legal.shape) for level in frame.tree.levels]
+    if [array.shape for array in arrays] != expected:
+        raise SolveError(
+            f"{what} of the shapes {[array.shape for array in arrays]}; expected {expected}: for each length of prefix "
+            "(groups of prompts, prefixes, ids that may be written)"
+        )
+
+
+def renormalise(policy: Sequence[Floats]) -> Levels:
+    """Probabilities among the legal ids alone; zeros where they have none."""
+    totals = [level.sum(axis=2, keepdims=True) for level in policy]
+    return tuple(p / np.where(total > 0, total, 1.0) for p, total in zip(policy, totals, strict=True))
 
 
 @dataclass(frozen=True)
@@ -135,10 +161,17 @@ class _Choices:
 
     def __call__(self, observations: Any, masks: NDArray[np.bool_], core: GenerationCore, level: int) -> Floats:
         starts = np.full(len(masks), level == 0)
-        actions = np.asarray(self.act(observations, masks, deterministic=True, episode_starts=starts))
+        actions, again = (
+            np.asarray(self.act(observations, masks, deterministic=True, episode_starts=starts)) for _ in range(2)
+        )
         if actions.shape != (len(masks),) or actions.dtype.kind not in "iu":
             raise SolveError(
                 f"act() returned shape {actions.shape} of type {actions.dtype}; expected ({len(masks)},) ids"
+            )
+        if not np.array_equal(actions, again):
+            raise SolveError(
+                "act() returned other ids when it was asked again: what a policy earns that draws its ids is known "
+                "from log_probs(observations, action_masks) alone; textgym.evaluate gives an estimate"
             )
         outside = (actions < 0) | (actions >= masks.shape[1])
         illegal = ~masks[np.arange(len(masks)), np.where(outside, 0, actions)]
@@ -155,10 +188,10 @@ class _Choices:
 
 
 def _with_illegal(probabilities: Floats) -> Floats:
-    """``(N, K)`` with one more column, for what is missing to 1."""
-    missing = np.maximum(1.0 - probabilities.sum(axis=1), 0.0)
+    """``(..., K)`` with one more column, for what is missing to 1."""
+    missing = np.maximum(1.0 - probabilities.sum(axis=-1, keepdims=True), 0.0)
     missing[missing < 1e-12] = 0.0  # rounding
-    return np.column_stack([probabilities, missing])
+    return np.concatenate([probabilities, missing], axis=-1)
 
 
 def _greedy(q: Floats, legal: NDArray[np.bool_]) -> Floats:
@@ -167,7 +200,7 @@ def _greedy(q: Floats, legal: NDArray[np.bool_]) -> Floats:
     first = np.zeros(q.shape)
     np.put_along_axis(first, known.argmax(axis=2)[:, :, None], 1.0, axis=2)
     uniform: Floats = legal / legal.sum(axis=1, keepdims=True)
-    some = np.isfinite(known).any(axis=2, keepdims=True)
+    some = (known > -np.inf).any(axis=2, keepdims=True)
     probabilities = np.where(some, first, uniform)
     return np.concatenate([probabilities, np.zeros((*q.shape[:2], 1))], axis=2)
 
@@ -200,12 +233,7 @@ def read_table(table: Any, frame: Frame) -> list[Floats]:
 
 def _read_levels(table: Sequence[Any], frame: Frame) -> list[Floats]:
     arrays = [np.asarray(array, dtype=np.float64) for array in table]
-    expected = [(len(frame.prompts), *level.legal.shape) for level in frame.tree.levels]
-    if [array.shape for array in arrays] != expected:
-        raise SolveError(
-            f"a Q-table of the shapes {[array.shape for array in arrays]}; expected {expected}: for each length of "
-            "prefix (groups of prompts, prefixes, ids that may be written)"
-        )
+    _check_shapes(arrays, frame, "a Q-table")
     return arrays
 
 
@@ -218,7 +246,10 @@ def _read_mapping(table: Mapping[Any, Any], frame: Frame) -> list[Floats]:
     values = [np.full((1, *level.legal.shape), np.nan) for level in tree.levels]
     for key, row in table.items():
         prefix = encode(key) if isinstance(key, str) else [int(index) for index in key]
-        array = np.asarray(row, dtype=np.float64)
+        try:
+            array = np.asarray(row, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise SolveError(f"the Q-table has {row!r} at prefix {key!r}; expected a value an id") from None
         if array.shape != (tree.vocab_size,):
             raise SolveError(
                 f"the Q-table has shape {array.shape} at prefix {key!r}; expected ({tree.vocab_size},), a value an id"

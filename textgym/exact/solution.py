@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from textgym.configuration import EnvConfig
 from textgym.errors import SolveError
-from textgym.exact.policies import Frame, TreePolicy, read_policy, read_table
+from textgym.exact.policies import Frame, TreePolicy, read_policy, read_table, renormalise
 from textgym.exact.soft import SoftOptimum, diverge
 from textgym.exact.tree import Floats, Levels, average, best
-from textgym.exact.values import Optimum, Values
+from textgym.exact.values import Optimum, Prefix, Values
 from textgym.task import Returns
 
 
@@ -88,6 +88,11 @@ class TreeSolution(Values, Optimum):
         """The text that these ids write to the prompt in this row."""
         return super().text_of(row, ids) if self.replay is None else self.replay(row, ids)
 
+    def _find(self, prefix: Prefix, prompt: str | int | None) -> tuple[int, int, int]:
+        if isinstance(prefix, str) and self.replay is not None:
+            raise SolveError(f"prefix={prefix!r}: wrappers turn actions into other ids; name it by its actions")
+        return super()._find(prefix, prompt)
+
     def _ends(self, ids: list[int]) -> bool:
         depth, row = self.tree.find(ids[:-1])
         return bool(self.tree.levels[depth].child[row, self.tree.column_of[ids[-1]]] < 0)
@@ -139,7 +144,7 @@ class TreeSolution(Values, Optimum):
             returns=self.index.by_prompt(values[0][:, 0].tolist()),
             mean_return=mean_return,
             regret=self.optimal_return - mean_return,
-            kl=float(self.index.weights @ diverge(self.tree, _renormalise(chosen), self.reference)),
+            kl=float(self.index.weights @ diverge(self.tree, renormalise(chosen), self.reference)),
             illegal=float(self.index.weights @ np.sum(broken, axis=0)),
         )
 
@@ -168,9 +173,3 @@ class TreeSolution(Values, Optimum):
         if not sizes.size:
             raise SolveError("the Q-table knows none of these prefixes: it was learned in another environment")
         return TableError(errors, int(sizes.size), float(sizes.max()), float(sizes.mean()))
-
-
-def _renormalise(policy: Sequence[Floats]) -> Levels:
-    """Probabilities among the legal ids alone."""
-    totals = [level.sum(axis=2, keepdims=True) for level in policy]
-    return tuple(p / np.where(total > 0, total, 1.0) for p, total in zip(policy, totals, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,11 @@ MOST_TEXTS = 100
 
 Prefix = Sequence[int] | str
 """Token ids, or a text that is encoded to them."""
+
+
+def is_row(prompt: object) -> bool:
+    """Whether this is a whole number, as rows of the prompts are."""
+    return isinstance(prompt, int | np.integer) and not isinstance(prompt, bool)
 
 
 class PromptIndex:
@@ -48,6 +54,8 @@ class PromptIndex:
             return 0
         if isinstance(prompt, str) and prompt in self.names:
             return self.group_of[self.names[prompt]]
+        if not isinstance(prompt, str) and not is_row(prompt):
+            raise PromptError(f"prompt={prompt!r}: expected a row of the prompts, or a prompt's text")
         row = self.task.prompts.index_of(prompt) if isinstance(prompt, str) else int(prompt)
         if row not in self.group_of:
             raise PromptError(f"the prompt {prompt!r} was not solved; solved were {', '.join([*self.names][:8])}")
@@ -151,13 +159,16 @@ def encode_prefix(task: Task, prefix: Prefix) -> list[int]:
     """The ids of a prefix that was given as text or ids.
 
     Raises:
-        SolveError: for a text outside the vocabulary.
+        SolveError: for a text outside the vocabulary, and what is neither ids nor a text.
     """
     if not isinstance(prefix, str):
-        return [int(index) for index in prefix]
+        try:
+            return [operator.index(number) for number in prefix]
+        except TypeError:
+            raise SolveError(f"prefix={prefix!r}: expected a text, or a list of ids") from None
     ids = task.tokenizer.encode(prefix)
     if task.tokenizer.unk_id is not None and task.tokenizer.unk_id in ids:
-        raise SolveError(f"the prefix {prefix!r} has text outside the vocabulary; `textgym info` shows the words")
+        raise SolveError(f"the prefix {prefix!r} has text outside the vocabulary; `textgym play` shows the words")
     return ids
 
 

@@ -72,11 +72,21 @@ class Walker:
         self.env, self.base, self.groups, self.limits = env, env.unwrapped, groups, limits
         self.wrappers = opaque_wrappers(env)
         self.actions = int(env.action_space.n)
-        self.translated = False
-        self._check_wrappers(int(groups[0][0]))
+        self.translated = self.actions != self.base.action_space.n  # type: ignore[attr-defined]
 
     def expand(self) -> PrefixTree:
-        """All prefixes and what each action pays there; ids are the actions of the outermost wrapper."""
+        """All prefixes and what each action pays there; ids are the actions of the outermost wrapper.
+
+        The environment is left as it was.
+        """
+        before = self._keep()
+        try:
+            self._check_wrappers(int(self.groups[0][0]))
+            return self._expand()
+        finally:
+            self._go_back(before)
+
+    def _expand(self) -> PrefixTree:
         trees = [[self._walk(int(prompt)) for prompt in group] for group in self.groups]
         first = trees[0][0]
         for tree in (tree for group in trees for tree in group):
@@ -95,17 +105,22 @@ class Walker:
 
     def text_of(self, prompt: int, actions: Sequence[int]) -> str:
         """What the base environment has written after these actions, which end the text."""
+        before = self._keep()
         self.env.reset(options={"prompt_index": prompt})
         for action in actions:
             self.env.step(action)
         tokenizer = self.base.task.tokenizer  # type: ignore[attr-defined]
-        written = self._written(self._keep())
+        written = self._written()
+        self._go_back(before)
         return str(tokenizer.decode(written[written != tokenizer.vocab_size].tolist()))
 
-    def _written(self, state: State) -> NDArray[np.int32]:
+    def _written(self) -> NDArray[np.int32]:
         width = self.base.task.prompts.width  # type: ignore[attr-defined]
-        written: NDArray[np.int32] = state[0]["core"]["tokens"][0, width:]
+        written: NDArray[np.int32] = self.base.get_state()["core"]["tokens"][0, width:]  # type: ignore[attr-defined]
         return written
+
+    def _last_written(self, place: int) -> int:
+        return int(self._written()[place])
 
     def _walk(self, prompt: int) -> list[Level]:
         self.env.reset(options={"prompt_index": prompt})
@@ -124,10 +139,10 @@ class Walker:
                     _, reward, terminated, truncated, _ = self.env.step(action)
                     rewards[0, row, action] = reward
                     legal[row, action] = not self._broke_a_rule()
+                    self.translated |= bool(legal[row, action]) and self._last_written(len(levels)) != action
                     if not (terminated or truncated):
                         child[row, action] = len(kept)
                         kept.append(self._keep())
-                        self.translated |= self._written(kept[-1])[len(levels)] != action
                         longer.append([*tokens[row].tolist(), action])
                 done += self.actions
                 self._check_time(done, (time.perf_counter() - begin) / done, len(states) - row - 1 + len(kept))
@@ -146,8 +161,9 @@ class Walker:
         steps = float(done + waiting * self.actions) * prompts
         names = ", ".join(type(wrapper).__name__ for wrapper in self.wrappers)
         self.limits.check(
-            f"an environment inside {names}, which has to be stepped prefix by prefix,",
-            texts=steps,
+            f"an environment inside {names}, which has to be stepped prefix by prefix, is too large to solve by trying "
+            "all texts",
+            work=f"{steps:,.3g} steps",
             seconds=steps * seconds_each,
             gigabytes=steps * 2e-6,
             least=True,
@@ -162,16 +178,15 @@ class Walker:
             wrapper.__dict__.update(copy.deepcopy(kept))
 
     def _check_wrappers(self, prompt: int) -> None:
-        """Plays an episode: a wrapper that is not as before afterwards gives every episode other rewards."""
-        states = []
+        """Plays an episode twice: a wrapper that is not as before afterwards gives every episode other rewards."""
+        reward = self.base.task.reward  # type: ignore[attr-defined]
+        if getattr(reward, "stochastic", False):
+            raise SolveError(f"the reward {reward!r} is stochastic and cannot be averaged inside wrappers; use env.env")
+        states, earned = [], []
         for _ in range(2):
             self.env.reset(options={"prompt_index": prompt})
             states.append([_state_of(wrapper) for wrapper in self.wrappers])
-            over = False
-            while not over:
-                action = int(np.flatnonzero(self.base.action_masks())[0]) % self.actions  # type: ignore[attr-defined]
-                _, _, terminated, truncated, _ = self.env.step(action)
-                over = terminated or truncated
+            earned.append(self._play())
         for wrapper, before, after in zip(self.wrappers, *states, strict=True):
             changed = [name for name in before if not _same(before[name], after.get(name))]
             if changed:
@@ -179,6 +194,20 @@ class Walker:
                     f"the wrapper {type(wrapper).__name__} keeps {', '.join(changed)} from one episode to the next, so "
                     "that no text has one value; solve the environment inside it, env.env"
                 )
+        if not np.isclose(earned[0], earned[1], rtol=1e-6, atol=1e-6):
+            raise SolveError(
+                f"the same text earned {earned[0]:g}, and {earned[1]:g} when it was written again: the reward "
+                f"{reward!r} or a wrapper depends on something else than prompt and text"
+            )
+
+    def _play(self) -> float:
+        """Always writes the first legal id; what that earns."""
+        total, over = 0.0, False
+        while not over:
+            action = int(np.flatnonzero(self.base.action_masks())[0]) % self.actions  # type: ignore[attr-defined]
+            _, reward, terminated, truncated, _ = self.env.step(action)
+            total, over = total + float(reward), terminated or truncated
+        return total
 
 
 def _state_of(wrapper: gym.Wrapper[Any, Any, Any, Any]) -> dict[str, Any]:

@@ -171,7 +171,9 @@ def _import(name: str, path: str) -> Any:
         raise unknown
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # the module is there, but something that it imports is not
-        raise unknown from None
+    except Exception as error:  # it is the user's code, so it may raise anything
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
+            raise unknown from None
+        raise ConfigurationError(
+            f"reward={path!r}: the module {name!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
