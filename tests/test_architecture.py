@@ -24,6 +24,7 @@ keys
 huggingface
 tokenizers
 episodes
+partners
 prompts
 constraints
 automata
@@ -34,15 +35,21 @@ huggingface_models
 language_models
 overlap
 returns
+overrides
 task
 scales
 scoring
+facts
+puzzles
 rewards.*
 rewards
 tasks
 tasks.*
 configuration
+legality
+conversations
 core
+infos
 observations
 colours
 rendering.overlay
@@ -69,6 +76,7 @@ exact.policies
 exact.soft
 exact.solution
 exact.machine
+exact.histories
 exact
 metrics
 evaluation

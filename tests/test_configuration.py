@@ -144,7 +144,7 @@ def test_spaces_do_not_differ_between_splits() -> None:
 
 def test_choices_are_listed_once() -> None:
     assert OBSERVATIONS == ("tokens", "dict", "one_hot", "text")
-    assert REWARD_TIMINGS == ("end", "step")
+    assert REWARD_TIMINGS == ("end", "turn", "step")
 
 
 # ---- overrides ----------------------------------------------------------------------------------------------------

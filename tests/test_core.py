@@ -18,10 +18,8 @@ from textgym.scoring import Scorer
 from textgym.task import Task
 
 
-def make_core(
-    task: Task, size: int = 1, *, seed: int = 0, split: str = "all", per_step: bool = False
-) -> GenerationCore:
-    core = GenerationCore(task, size, split=split, scorer=Scorer(task.reward), per_step=per_step)
+def make_core(task: Task, size: int = 1, *, seed: int = 0, split: str = "all", timing: str = "end") -> GenerationCore:
+    core = GenerationCore(task, size, split=split, scorer=Scorer(task.reward), timing=timing)
     core.seed(np.arange(size), np.arange(seed, seed + size, dtype=np.uint64))
     core.reset(np.arange(size))
     return core
@@ -250,9 +248,9 @@ def test_a_text_that_is_over_takes_no_step(begun: bool) -> None:
     assert all(np.array_equal(value, before[name]) for name, value in core.get_state().items())
 
 
-@pytest.mark.parametrize("per_step", [False, True])
-def test_after_a_failed_reward_the_text_is_over(per_step: bool) -> None:
-    core = make_core(toy(reward=Faulty("raise")), 2, per_step=per_step)
+@pytest.mark.parametrize("timing", ["end", "step"])
+def test_after_a_failed_reward_the_text_is_over(timing: str) -> None:
+    core = make_core(toy(reward=Faulty("raise")), 2, timing=timing)
     core.step([A, A])
     for _ in range(2):
         core.step([A, A])
@@ -284,14 +282,14 @@ def test_the_reward_is_asked_once_a_step_for_all_rows_that_need_it() -> None:
 
 def test_paid_by_step_it_sees_prefixes_with_no_stop_reason() -> None:
     recorder = Recorder()
-    core = make_core(toy(reward=recorder), 3, per_step=True)
+    core = make_core(toy(reward=recorder), 3, timing="step")
     core.step([A, B, EOS])
     core.step([A, 5, A], np.array([2]))
     assert recorder.calls == [([None, None, "eos"], ["a", "b", ""]), ([None], ["a a"])]
 
 
 def test_a_prefix_has_no_reward_parts_and_ends_nothing() -> None:
-    core = make_core(TOYS["combined"], per_step=True)
+    core = make_core(TOYS["combined"], timing="step")
     rewards, ending = core.step([A])
     assert ending is None
     assert rewards[0] != 0.0

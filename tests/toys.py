@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from textgym.constraints import Lexicon, MinLength, NoRepeat
 from textgym.episodes import EpisodeBatch, Prompt, Score
 from textgym.keys import uniform
+from textgym.partners import pad_replies
 from textgym.prompts import PromptTable
 from textgym.rewards import WeightedSum
 from textgym.scoring import add_in_order
@@ -175,6 +176,24 @@ def stop_at_c(completions: NDArray[np.int32], lengths: NDArray[np.int64]) -> NDA
     return (completions == C).any(axis=1)
 
 
+# ---- partners -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Parrot:
+    """Repeats the agent's last letters, none to two of them by chance; says "c" where the agent said nothing."""
+
+    max_reply_tokens: int = 2
+
+    def __call__(self, batch: EpisodeBatch) -> NDArray[np.int32]:
+        replies = []
+        counts = (3 * uniform(batch.keys, "parrot", batch.lengths)).astype(int)
+        for row, count in enumerate(counts.tolist()):
+            said = [index for index in batch.turns(row)[-1][1] if index < len(LETTERS)]
+            replies.append(said[len(said) - min(count, len(said)) :] if said else [C])
+        return pad_replies(replies, batch.tokenizer.vocab_size)
+
+
 # ---- tasks --------------------------------------------------------------------------------------------------------
 
 
@@ -236,6 +255,15 @@ def toy(
 
 MANY = WordTokenizer([f"w{number}" for number in range(1500)])
 COMBINED = WeightedSum({"letters": (0.5, Weighted()), "shortness": (-0.25, Shortness())})
+TALKING = replace(
+    PLAIN,
+    make_partner=constant(Parrot()),
+    max_turns=constant(3),
+    max_new_tokens=constant(3),
+    make_gold=None,
+    make_success=None,
+    make_facts=None,
+)
 TOYS = {
     "plain": PLAIN,
     "slow": toy(reward=Weighted()),
@@ -250,4 +278,8 @@ TOYS = {
     "many": toy(prompts=["w1 w2"], tokenizer=MANY, constraints=()),
     "many, ruled": toy(prompts=["w1 w2"], tokenizer=MANY, constraints=(NoRepeat(),)),
     "one token": toy(budget=1),
+    "talking": TALKING,
+    "talking, ruled and stopping": replace(
+        TALKING, make_constraints=constant((Lexicon(LETTERS), MinLength(2))), make_stop=constant(stop_at_c)
+    ),
 }

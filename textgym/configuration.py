@@ -16,7 +16,7 @@ from textgym.task import Task
 from textgym.tokenizers import Tokenizer, fingerprint
 
 OBSERVATIONS = ("tokens", "dict", "one_hot", "text")
-REWARD_TIMINGS = ("end", "step")
+REWARD_TIMINGS = ("end", "turn", "step")
 LARGE_VOCABULARY = 1024
 """Above this many ids the default observation is a dict, and a fixed mask is not repeated in every info."""
 
@@ -69,7 +69,8 @@ def configure(
         max_new_tokens: T, the token budget of a text, its end id included.
         max_prompt_tokens: P, the width of the prompt; by default the longest prompt over all splits.
         observation: "tokens" (default up to 1,024 ids), "dict" (default above), "one_hot" or "text".
-        reward_timing: "end" pays the score once; "step" pays its change at every step, same sum.
+        reward_timing: "end" pays the score once; "step" pays its change at every step, "turn" after every turn of
+            a conversation; same sum.
         illegal_reward: Paid for an illegal token; by default the lower end of the reward's range, else -1.0.
         on_reward_error: "raise", or "mark" failed rewards as invalid and pay ``illegal_reward``.
         gold: Put the true score (and success) of ended texts into info.
@@ -102,9 +103,9 @@ def configure(
         raise unknown_name("observation", observation, OBSERVATIONS)
     if reward_timing not in REWARD_TIMINGS:
         raise unknown_name("reward_timing", reward_timing, REWARD_TIMINGS)
-    if reward_timing == "step" and getattr(problem.reward, "stochastic", False):
+    if reward_timing != "end" and getattr(problem.reward, "stochastic", False):
         raise ConfigurationError(
-            "reward_timing='step' needs a deterministic reward: differences of noisy scores do not add up"
+            f"reward_timing={reward_timing!r} needs a deterministic reward: differences of noisy scores do not add up"
         )
     for name, value in (("gold", gold), ("include_mask", include_mask)):
         if not isinstance(value, bool | None):

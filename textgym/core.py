@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.episodes import EOS, GOING, ILLEGAL, STOP, EpisodeBatch
-from textgym.errors import ActionError, ConfigurationError, EpisodeOverError, PromptError
+from textgym.conversations import STATE, Conversations
+from textgym.episodes import EOS, GOING, ILLEGAL, LENGTH, STOP, EpisodeBatch
+from textgym.errors import ConfigurationError, PromptError
 from textgym.keys import episode_keys, pick_array
+from textgym.legality import check_actions, read_rules
 from textgym.scoring import Scorer, Scores
 from textgym.task import Task
 
@@ -34,11 +36,13 @@ class Ending:
         rows: ``(K,)`` the rows whose text ended.
         episodes: Their texts.
         scores: What the reward said of them.
+        turns: ``(K,)`` in conversations, the turns of the agent; else None.
     """
 
     rows: Rows
     episodes: EpisodeBatch
     scores: Scores
+    turns: Rows | None = None
 
 
 class GenerationCore:
@@ -49,21 +53,25 @@ class GenerationCore:
         size: B, the number of rows.
         split: Which prompts are drawn.
         scorer: The reward with its failures handled.
-        per_step: Pay the change of the score at every step instead of the score at the end.
+        timing: "end" pays the score at the end; "turn" and "step" pay its change after every turn or step.
 
     Attributes:
         tokens: ``(B, P + T)`` int32; ids, or the private pad id V.
         cursors: ``(B,)`` flat index into ``tokens`` of the next write.
         over: ``(B,)`` whether the row's text has ended (or never begun).
+        fixed_mask: ``(V,)`` what may be written as far as it does not depend on the text.
+        rules: The rules on the next token that depend on the text.
+        talk: Whose turn it is; None where the task has no partner.
     """
 
-    def __init__(self, task: Task, size: int, *, split: str, scorer: Scorer, per_step: bool = False) -> None:
-        self.task, self.size, self.scorer, self.per_step = task, size, scorer, per_step
+    def __init__(self, task: Task, size: int, *, split: str, scorer: Scorer, timing: str = "end") -> None:
+        self.task, self.size, self.scorer, self.timing = task, size, scorer, timing
         self.prompts, self.tokenizer = task.prompts, task.tokenizer
         self.vocab_size = self.tokenizer.vocab_size
         self.prompt_width, self.width = self.prompts.width, self.prompts.width + task.budget
         self.split_rows = self.prompts.rows(split)
-        self._read_masks()
+        rules = read_rules(task)
+        self.fixed_mask, self.rules, self.codes = rules.fixed_mask, rules.dynamic, rules.codes
         self.template = np.full((len(self.prompts), self.width), self.vocab_size, dtype=np.int32)
         self.template[:, : self.prompt_width] = self.prompts.ids
         self.begins = np.arange(size, dtype=np.int64) * self.width + self.prompt_width
@@ -76,24 +84,16 @@ class GenerationCore:
         self.prompt_indices = np.zeros(size, dtype=np.int64)
         self.over = np.ones(size, dtype=bool)
         self.previous = np.zeros(size)
+        self.talk = self._begin_talk()
         self._flat = self.tokens.reshape(-1)
 
-    def _read_masks(self) -> None:
-        """Splits the rules on the next token into a fixed mask and rules that depend on the text."""
-        fixed = np.ones(self.vocab_size, dtype=bool)
-        fixed[list(self.tokenizer.special_ids)] = False
-        nothing = np.zeros((1, self.task.budget), dtype=np.int32), np.zeros(1, dtype=np.int64)
-        for constraint in self.task.constraints:
-            if constraint.static:
-                fixed &= constraint(self.tokenizer, *nothing)[0]
-        if not fixed.any():
-            fixed[self.tokenizer.eos_ids[0]] = True
-        self.fixed_mask = fixed
-        self.rules = tuple(constraint for constraint in self.task.constraints if not constraint.static)
-        self.codes = np.full(self.vocab_size + 1, ILLEGAL, dtype=np.uint8)
-        self.codes[:-1][fixed] = GOING
-        self.codes[[end for end in self.tokenizer.eos_ids if fixed[end]]] = EOS
-        self.codes[self.vocab_size] = GOING  # the pad of rows that sit out a step
+    def _begin_talk(self) -> Conversations | None:
+        task = self.task
+        if task.partner is None:
+            return None
+        return Conversations(
+            task.partner, self.begins, width=task.budget, turn_tokens=task.turn_tokens, max_turns=task.turns
+        )
 
     @cached_property
     def _masks(self) -> NDArray[np.bool_]:
@@ -133,7 +133,9 @@ class GenerationCore:
         self.tokens[rows] = self.template.take(prompt_indices, axis=0)
         self.cursors[rows] = self.begins[rows]
         self.over[rows] = False
-        if self.per_step:
+        if self.talk is not None:
+            self.talk.reset(rows)
+        if self.timing != "end":
             self.previous[rows] = 0.0
 
     def place(self, prompt_indices: Rows, completions: NDArray[np.int32], previous: NDArray[np.float64]) -> None:
@@ -177,7 +179,7 @@ class GenerationCore:
             ActionError: for actions of a wrong shape, type or range; nothing has changed then.
             EpisodeOverError: if another row's text has ended and was not reset.
         """
-        actions = self._check_actions(actions, restart)
+        actions = check_actions(actions, self.over, restart, self.vocab_size)
         if restart is not None:
             self.reset(restart)
         codes: NDArray[np.uint8] = self.codes[actions]
@@ -187,34 +189,32 @@ class GenerationCore:
         self.cursors += 1
         if restart is not None:
             self.cursors[restart] = self.begins[restart]
+        if self.talk is not None:
+            return self._pay(codes, restart, self._converse(codes, actions < self.vocab_size))
         np.maximum(codes, (self.cursors == self.ends).view(np.uint8), out=codes)  # LENGTH is code 1
         if self.task.stop is not None:
-            stopped = self.task.stop(self.tokens[:, self.prompt_width :], self.lengths) & (actions < self.vocab_size)
-            np.maximum(codes, np.uint8(STOP) * stopped.view(np.uint8), out=codes)
-        return self._pay(codes, restart)
+            self._stop(codes, (actions < self.vocab_size).nonzero()[0])
+        return self._pay(codes, restart, None)
 
-    def _check_actions(self, actions: Any, restart: Rows | None) -> NDArray[np.int32]:
-        actions = np.asarray(actions)
-        if actions.shape != (self.size,) or actions.dtype.kind not in "iu":
-            raise ActionError(
-                f"actions of shape {actions.shape} and type {actions.dtype}; expected whole numbers of shape "
-                f"({self.size},)"
-            )
-        over = self.over
-        if restart is not None:
-            actions, over = actions.copy(), over.copy()
-            actions[restart], over[restart] = 0, False
-        if over.nonzero()[0].size:  # faster than any()
-            raise EpisodeOverError(
-                f"the texts of rows {np.flatnonzero(over)[:5].tolist()} have ended; call reset first"
-            )
-        if int(actions.max()) >= self.vocab_size or int(actions.min()) < 0:
-            wrong = actions[(actions < 0) | (actions >= self.vocab_size)][0]
-            raise ActionError(f"action {wrong} is outside the action space: expected 0 to {self.vocab_size - 1}")
-        checked: NDArray[np.int32] = actions.astype(np.int32)  # the type of ``tokens``, with room for the pad id
-        if restart is not None:
-            checked[restart] = self.vocab_size  # writing the pad id changes nothing
-        return checked
+    def _stop(self, codes: NDArray[np.uint8], rows: Rows) -> None:
+        """Asks the task's own rule whether the texts in these rows end here."""
+        assert self.task.stop is not None
+        stopped = self.task.stop(self.tokens[rows, self.prompt_width :], self.lengths[rows])
+        codes[rows] = np.maximum(codes[rows], np.uint8(STOP) * stopped.view(np.uint8))
+
+    def _converse(self, codes: NDArray[np.uint8], acting: NDArray[np.bool_]) -> Rows:
+        """Ends turns, asks the partner where the conversation goes on, and returns the rows whose turn is over."""
+        assert self.talk is not None
+        waiting = self.talk.end_turns(codes, self.cursors, acting)
+        over = (waiting | (codes == LENGTH)).nonzero()[0]
+        if self.task.stop is not None:
+            self._stop(codes, acting.nonzero()[0])
+        rows = (waiting & (codes == GOING)).nonzero()[0]
+        if rows.size:
+            self.talk.reply(self, rows)
+            if self.task.stop is not None:
+                self._stop(codes, rows)
+        return over
 
     def _apply_rules(self, actions: NDArray[np.int32], codes: NDArray[np.uint8]) -> None:
         acting = np.flatnonzero(actions < self.vocab_size)
@@ -233,31 +233,43 @@ class GenerationCore:
             self.prompt_indices[rows],
             self.prompts,
             self.tokenizer,
+            is_agent=None if self.talk is None else self.talk.is_agent[rows],
             gold=self.task.gold,
             success=self.task.success,
         )
 
-    def _pay(self, codes: NDArray[np.uint8], restarted: Rows | None) -> tuple[NDArray[np.float64], Ending | None]:
+    def _pay(
+        self, codes: NDArray[np.uint8], restarted: Rows | None, turned: Rows | None
+    ) -> tuple[NDArray[np.float64], Ending | None]:
         """Asks the reward once, for all rows that need it, and closes the rows that ended."""
         rewards = np.zeros(self.size)
         ended = codes.astype(bool).nonzero()[0]  # twice as fast as for small integers
-        rows = ended
-        if self.per_step:
-            rows = np.delete(np.arange(self.size), [] if restarted is None else restarted)
+        rows = self._due(ended, restarted, turned)
         if not rows.size:
             return rewards, None
         self.over[ended] = True  # before the reward is asked: should it raise, these rows take no further step
         batch = self.batch(rows, codes[rows])
         scores = self.scorer(batch)
-        rewards[rows] = scores.values - self.previous[rows] if self.per_step else scores.values
-        if self.per_step:
+        rewards[rows] = scores.values
+        if self.timing != "end":
+            rewards[rows] -= self.previous[rows]
             self.previous[rows] = scores.values
             batch, scores = _only(batch.stop_codes.nonzero()[0], batch, scores)
-        return rewards, Ending(ended, batch, scores) if ended.size else None
+        turns = None if self.talk is None else self.talk.turns[ended]
+        return rewards, Ending(ended, batch, scores, turns) if ended.size else None
+
+    def _due(self, ended: Rows, restarted: Rows | None, turned: Rows | None) -> Rows:
+        """The rows that are paid now: those that ended, those whose turn is over, or all that took a step."""
+        if self.timing == "step":
+            return np.delete(np.arange(self.size), [] if restarted is None else restarted)
+        if self.timing == "turn" and turned is not None:
+            return np.union1d(ended, turned)
+        return ended
 
     def get_state(self) -> dict[str, NDArray[Any]]:
         """Copies of everything that a step or reset can change."""
-        return {name: getattr(self, name).copy() for name in _STATE}
+        state = {name: getattr(self, name).copy() for name in _STATE}
+        return state if self.talk is None else {**state, **{name: getattr(self.talk, name).copy() for name in STATE}}
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> None:
         """Goes back to a state; the next steps are then the same as after :meth:`get_state`."""
@@ -265,18 +277,18 @@ class GenerationCore:
             raise ConfigurationError(
                 f"a state of (rows, width) {state['tokens'].shape} for {self!r}; expected one of {self.tokens.shape}"
             )
-        for name in _STATE:
-            getattr(self, name)[...] = state[name]
+        for name, kept in state.items():
+            getattr(self.talk if name in STATE else self, name)[...] = kept
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._flat = self.tokens.reshape(-1)  # a view of the copy, not of the original
 
     def __deepcopy__(self, memo: dict[int, Any]) -> GenerationCore:
+        own = {name: getattr(self, name).copy() for name in _STATE}
+        talk = None if self.talk is None else self.talk.copy()
         twin = object.__new__(type(self))
-        twin.__setstate__(
-            {**self.__dict__, **self.get_state(), "scorer": copy(self.scorer)}
-        )  # it counts its own failures
+        twin.__setstate__({**self.__dict__, **own, "talk": talk, "scorer": copy(self.scorer)})  # it counts its failures
         return twin
 
     def __repr__(self) -> str:

@@ -15,6 +15,7 @@ from textgym.configuration import configure
 from textgym.core import Ending, GenerationCore
 from textgym.episodes import GOING, ILLEGAL, LENGTH, STOP_REASONS, EpisodeBatch
 from textgym.errors import ActionError, EpisodeOverError, RenderModeError, check_names
+from textgym.infos import describe_ending
 from textgym.keys import episode_key, lane_key, pick
 from textgym.observations import ALL, make_observation
 from textgym.rendering.episodes import EpisodeRenderer, Picture
@@ -65,7 +66,7 @@ class TextGenerationEnv(gym.Env[Any, Any]):
             1,
             split=self.config.split,
             scorer=self.config.scorer(),
-            per_step=self.config.reward_timing == "step",
+            timing=self.config.reward_timing,
         )
         self._observation = make_observation(self.config.observation, self._core, include_mask=self.config.include_mask)
         self.observation_space = self._observation.space
@@ -88,7 +89,9 @@ class TextGenerationEnv(gym.Env[Any, Any]):
         self._lane, self._episode = int(core.lane_keys[0]), int(core.episodes[0])
         shows_more = self.config.gold or hasattr(self.task.reward, "score_parts")  # than one number
         self._score_one = None if shows_more else getattr(self.task.reward, "score_one", None)
-        self._plain = not (core.rules or self.task.stop or core.per_step or self.render_mode == "human")
+        self._plain = not (
+            core.rules or core.talk or self.task.stop or core.timing == "step" or self.render_mode == "human"
+        )
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begins the next episode of the chain, or with a seed the first episode of a new chain.
@@ -113,6 +116,8 @@ class TextGenerationEnv(gym.Env[Any, Any]):
         self._episode += 1
         core.episodes[0], core.keys[0], core.prompt_indices[0] = self._episode, key, prompt
         core.over[0], core.previous[0], core.cursors[0] = False, 0.0, core.prompt_width
+        if core.talk is not None:
+            core.talk.reset(_ROW)
         self._row[:] = core.template[prompt]
         self._column, self._code, self._return = core.prompt_width, GOING, 0.0
         self._print()
@@ -190,21 +195,10 @@ class TextGenerationEnv(gym.Env[Any, Any]):
 
     def _ended(self, reward: float, ending: Ending) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self._code, self._return = int(ending.episodes.stop_codes[0]), float(ending.scores.values[0])
-        batch, scores = ending.episodes, ending.scores
-        info = {
-            **self._info(),
-            "prompt": batch.prompt_texts[0],
-            "completion": batch.completions[0],
-            "stop_reason": batch.stop_reasons[0],
-            "num_tokens": int(batch.lengths[0]),
-            "reward_valid": bool(scores.valid[0]),
-            "reward_parts": {name: float(part[0]) for name, part in scores.parts.items()} if scores.scored[0] else {},
-        }
-        gold, success = (batch.gold(), batch.success()) if self.config.gold else (None, None)
-        if gold is not None:
-            info["gold"] = float(gold[0])
-        if success is not None:
-            info["success"] = bool(success[0])
+        scores = ending.scores
+        described = describe_ending(ending, gold=self.config.gold, texts=True)
+        info = {**self._info(), **{name: values.tolist()[0] for name, values in described.items()}}
+        info["reward_parts"] = {name: float(part[0]) for name, part in scores.parts.items()} if scores.scored[0] else {}
         self._print()
         return self._observe(), reward, True, False, info
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ class EpisodeBatch:
         prompt_indices: ``(B,)`` rows of ``prompts``.
         prompts: The table that the prompts come from.
         tokenizer: The tokenizer that the ids belong to.
+        is_agent: ``(B, T)`` in conversations, which of the completion's ids the agent wrote; None elsewhere.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class EpisodeBatch:
         prompts: PromptTable,
         tokenizer: Tokenizer,
         *,
+        is_agent: NDArray[np.bool_] | None = None,
         gold: Score | None = None,
         success: Score | None = None,
     ) -> None:
@@ -81,6 +84,7 @@ class EpisodeBatch:
         self.prompt_indices = prompt_indices
         self.prompts = prompts
         self.tokenizer = tokenizer
+        self.is_agent = is_agent
         self._gold = gold
         self._success = success
 
@@ -91,6 +95,24 @@ class EpisodeBatch:
     def completion_ids(self) -> NDArray[np.int32]:
         """``(B, T)`` ids of the completions, padded with ``vocab_size``; a view."""
         return self.tokens[:, self.prompts.width :]
+
+    @property
+    def num_tokens(self) -> NDArray[np.int64]:
+        """``(B,)`` how many tokens the agent wrote, end ids included."""
+        return self.lengths if self.is_agent is None else self.is_agent.sum(axis=1)
+
+    def turns(self, row: int) -> list[tuple[str, list[int]]]:
+        """Who wrote what in one row: ``("agent" or "partner", ids)`` for each run of tokens of one side."""
+        ids = self.ids(row)
+        if self.is_agent is None:
+            return [("agent", ids)]
+        sides = zip(self.is_agent[row, : len(ids)].tolist(), ids, strict=True)
+        runs = itertools.groupby(sides, key=lambda pair: pair[0])
+        return [("agent" if side else "partner", [index for _, index in run]) for side, run in runs]
+
+    def dialogue(self, row: int) -> list[tuple[str, str]]:
+        """The turns of one row as text."""
+        return [(side, self.tokenizer.decode(ids)) for side, ids in self.turns(row)] if self.lengths[row] else []
 
     def ids(self, row: int) -> list[int]:
         """The completion of one row as a list of ids, the end id included."""
@@ -163,6 +185,7 @@ class EpisodeBatch:
             self.prompt_indices[index],
             self.prompts,
             self.tokenizer,
+            is_agent=None if self.is_agent is None else self.is_agent[index],
             gold=self._gold,
             success=self._success,
         )

@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from textgym.episodes import EpisodeBatch
+from textgym.episodes import EpisodeBatch, Prompt
 from textgym.errors import ConfigurationError
 from textgym.factory import EnvFactory, as_factory
 
@@ -162,6 +162,7 @@ def concatenate(batches: Sequence[EpisodeBatch]) -> EpisodeBatch:
     first = batches[0]
     if len(batches) == 1:
         return first
+    sides = None if first.is_agent is None else [batch.is_agent for batch in batches if batch.is_agent is not None]
     return EpisodeBatch(
         np.concatenate([batch.tokens for batch in batches]),
         np.concatenate([batch.lengths for batch in batches]),
@@ -170,9 +171,53 @@ def concatenate(batches: Sequence[EpisodeBatch]) -> EpisodeBatch:
         np.concatenate([batch.prompt_indices for batch in batches]),
         first.prompts,
         first.tokenizer,
+        is_agent=None if sides is None else np.concatenate(sides),
         gold=first._gold,
         success=first._success,
     )
+
+
+def speak(
+    speaker: Callable[[Prompt, list[tuple[str, str]]], str],
+    env: str | EnvFactory,
+    *,
+    prompt_indices: Sequence[int] | NDArray[np.int64],
+    seed: int = 0,
+    **kwargs: Any,
+) -> tuple[EpisodeBatch, NDArray[np.float64]]:
+    """Lets somebody who writes whole texts or turns write one episode to each prompt.
+
+    Args:
+        speaker: ``(prompt, turns so far) -> text of the next turn``, such as a task's ``best_turn``.
+        env: An env id or factory.
+        prompt_indices: The prompt of each episode.
+        seed: Seed of lane 0.
+        **kwargs: Further arguments of the environment.
+
+    Returns:
+        The finished texts and their returns ``(N,)``.
+
+    Example:
+        >>> from textgym.tasks import get
+        >>> task = get("Reviews", "tiny")
+        >>> speak(task.best_turn, "TextGen-v0", prompt_indices=[0], level="tiny")[0].completions
+        ['was very great']
+    """
+    envs: Any = as_factory(env, **kwargs).vector(len(prompt_indices)).unwrapped
+    envs.reset(seed=seed, options={"prompt_index": np.asarray(prompt_indices)})
+    task, first = envs.task, FirstEpisodes(envs.num_envs)
+    prompts = [task.prompts.prompts[int(row)] for row in prompt_indices]
+    queues: list[list[int]] = [[] for _ in prompts]
+    while first.waiting.any():
+        present = envs.present_episodes
+        for lane in np.flatnonzero(first.waiting).tolist():
+            if not queues[lane]:
+                said = task.tokenizer.encode(speaker(prompts[lane], present.dialogue(lane)))
+                queues[lane] = [*said, envs.eos_id][: task.turn_tokens]
+        envs.step(np.array([queue.pop(0) if queue else envs.eos_id for queue in queues]))
+        first.collect(envs)
+    envs.close()
+    return first.result()
 
 
 def random_act(seed: int = 0) -> Act:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from importlib import import_module
 from typing import Any
 
@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from textgym.automata import Automaton
 from textgym.constraints import Constraint
 from textgym.episodes import Prompt, Score
-from textgym.errors import ConfigurationError, TaskError, unknown_name
+from textgym.errors import TaskError, unknown_name
 from textgym.keys import spawn_seed
 from textgym.language_models import NGramLanguageModel
+from textgym.overrides import changed_fields
+from textgym.partners import Partner
 from textgym.prompts import PromptTable
 from textgym.returns import Facts, Returns
-from textgym.tokenizers import Tokenizer, build_tokenizer, check_tokenizer
+from textgym.tokenizers import Tokenizer
 
 __all__ = ["Facts", "Returns", "StopRule", "Task"]
 
@@ -50,10 +52,12 @@ class Task:
         make_success: Whether a text solves the task.
         make_constraints: Rules on the next token.
         make_stop: The task's own end of a text.
-        make_oracle: Prompt -> the best text under gold.
+        make_partner: The other side of a conversation.
+        max_turns: Turns of the agent in a conversation.
+        make_oracle: Prompt -> the best text under gold; in a conversation (prompt, turns so far) -> the best next turn.
         make_demonstration: (prompt, generator) -> a typical text of mixed quality.
         make_facts: Random, blind and best return for each split.
-        max_new_tokens: Token budget of a text.
+        max_new_tokens: Token budget of a text; in a conversation, of a turn.
         max_prompt_tokens: Width of the prompt; by default the longest prompt's.
         overridden: Which parts differ from the registered task.
     """
@@ -71,7 +75,9 @@ class Task:
     make_success: Callable[[Any], Score] | None = None
     make_constraints: Callable[[Any], tuple[Constraint, ...]] | None = None
     make_stop: Callable[[Any], StopRule] | None = None
-    make_oracle: Callable[[Any], Callable[[Prompt], str]] | None = None
+    make_partner: Callable[[Any], Partner] | None = None
+    max_turns: Callable[[Any], int] | None = None
+    make_oracle: Callable[[Any], Callable[..., str]] | None = None
     make_demonstration: Callable[[Any], Callable[[Prompt, np.random.Generator], str]] | None = None
     make_facts: Callable[[Any], Facts] | None = None
     max_prompt_tokens: int | None = None
@@ -127,9 +133,25 @@ class Task:
         return self.make_stop(self.settings) if self.make_stop else None
 
     @cached_property
-    def budget(self) -> int:
-        """T, the most tokens a text may have, the end id included."""
+    def partner(self) -> Partner | None:
+        """The other side of a conversation, or None."""
+        return self.make_partner(self.settings) if self.make_partner else None
+
+    @property
+    def turn_tokens(self) -> int:
+        """The most tokens of one turn of the agent, its end id included."""
         return self.max_new_tokens(self.settings)
+
+    @property
+    def turns(self) -> int:
+        """How many turns the agent has."""
+        return self.max_turns(self.settings) if self.max_turns else 1
+
+    @cached_property
+    def budget(self) -> int:
+        """T, the most tokens a text may have, end ids and the partner's replies included."""
+        reply = self.partner.max_reply_tokens if self.partner is not None else 0
+        return self.turns * (self.turn_tokens + reply)
 
     @cached_property
     def facts(self) -> Facts:
@@ -194,7 +216,15 @@ class Task:
         """The best text under gold for this prompt (the oracle's answer)."""
         if self.make_oracle is None:
             raise TaskError(f"the task {self.name} has no oracle" + (" once overridden" if self.overridden else ""))
+        if self.partner is not None:
+            raise TaskError(f"{self.name} is a conversation: best_turn says what to write next, given the turns so far")
         return self.make_oracle(self.settings)(self._prompt(prompt))
+
+    def best_turn(self, prompt: Prompt | str, turns: Sequence[tuple[str, str]] = ()) -> str:
+        """What the oracle writes next after these turns, each ``("agent" or "partner", text)``; else the best text."""
+        if self.partner is None or self.make_oracle is None:
+            return self.best_text(prompt)
+        return self.make_oracle(self.settings)(self._prompt(prompt), tuple(turns))
 
     def demonstrate(self, prompt: Prompt | str, rng: np.random.Generator) -> str:
         """A typical text of mixed quality for this prompt, as people might write it."""
@@ -222,36 +252,9 @@ class Task:
         max_prompt_tokens: int | None = None,
     ) -> Task:
         """The task with some parts replaced; every fact that depends on them is dropped."""
-        _check_positive(max_new_tokens=max_new_tokens, max_prompt_tokens=max_prompt_tokens)
         given = {"prompts": prompts, "tokenizer": tokenizer, "reward": reward, "max_new_tokens": max_new_tokens}
-        changed = {name: value for name, value in given.items() if value is not None}
-        fields: dict[str, Any] = {"overridden": {**self.overridden, **changed}}
-        if max_prompt_tokens is not None:
-            fields["max_prompt_tokens"] = max_prompt_tokens
-        if "max_new_tokens" in changed:
-            fields["max_new_tokens"] = partial(_constant, max_new_tokens)
-        if "reward" in changed:
-            fields["make_reward"] = partial(_constant, reward)
-        if "prompts" in changed:
-            fields["make_prompts"] = partial(_constant, tuple(prompts or ()))
-        if "tokenizer" in changed:
-            fields["make_tokenizer"] = partial(_constant, self._build_tokenizer(tokenizer, prompts))
-            fields["make_constraints"] = fields["make_stop"] = None
-        if {"prompts", "tokenizer", "max_new_tokens"} & set(changed):
-            fields["make_oracle"] = fields["make_facts"] = None
-        if {"prompts", "tokenizer"} & set(changed):
-            fields["make_gold"] = fields["make_success"] = fields["make_demonstration"] = None
-        elif "reward" in changed and self.make_facts and "max_new_tokens" not in changed:
-            fields["make_facts"] = partial(_only_gold, self.make_facts)
-        if "reward" in changed and self.make_gold is None:
-            fields["make_oracle"] = None  # it wrote the best text under the reward that is gone
-        return replace(self, **fields) if len(fields) > 1 or changed else self
-
-    def _build_tokenizer(self, tokenizer: Any, prompts: Sequence[Prompt] | None) -> Tokenizer:
-        if not isinstance(tokenizer, str | dict):
-            return check_tokenizer(tokenizer)
-        known = self.make_prompts(self.settings) if prompts is None else prompts
-        return build_tokenizer(tokenizer, [text for prompt in known for text in (prompt.text, *prompt.references)])
+        fields = changed_fields(self, given, max_prompt_tokens)
+        return replace(self, **fields) if fields else self
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
@@ -273,18 +276,3 @@ def _look_up(name: str, level: str) -> Task:
     """A registered task, found again by its name; the list of tasks stands above this module, so it is not imported."""
     task: Task = import_module("textgym.tasks").get(name, level)
     return task
-
-
-def _constant(value: Any, settings: Any) -> Any:
-    return value
-
-
-def _only_gold(make_facts: Callable[[Any], Facts], settings: Any) -> Facts:
-    facts = make_facts(settings)
-    return {split: {"gold": kinds["gold"]} for split, kinds in facts.items() if "gold" in kinds}
-
-
-def _check_positive(**values: int | None) -> None:
-    for name, value in values.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise ConfigurationError(f"{name}={value!r}: expected a whole number of at least 1")

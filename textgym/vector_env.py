@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from textgym.configuration import configure
 from textgym.core import Ending, GenerationCore
-from textgym.episodes import STOP_REASONS, EpisodeBatch
+from textgym.episodes import EpisodeBatch
 from textgym.errors import ConfigurationError, RenderModeError, check_names, unknown_name
+from textgym.infos import describe_ending
 from textgym.keys import lane_key
 from textgym.observations import make_observation
 from textgym.rendering.episodes import EpisodeRenderer, Picture
 from textgym.task import Task
-
-_REASONS = np.array(STOP_REASONS, dtype=object)
 
 Infos = dict[str, Any]
 
@@ -82,7 +81,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
             self.num_envs,
             split=self.config.split,
             scorer=self.config.scorer(),
-            per_step=self.config.reward_timing == "step",
+            timing=self.config.reward_timing,
         )
         self._observation = make_observation(self.config.observation, self._core, include_mask=self.config.include_mask)
         self.single_observation_space = self._observation.space
@@ -207,21 +206,9 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         return {"action_mask": masks, "_action_mask": lanes.copy()}
 
     def _ending_info(self, ending: Ending, ended: NDArray[np.bool_]) -> Infos:
-        batch, scores, rows = ending.episodes, ending.scores, ending.rows
-        infos: Infos = {
-            "num_tokens": self._whole(rows, batch.lengths),
-            "stop_reason": self._whole(rows, _REASONS[batch.stop_codes]),
-            "reward_valid": self._whole(rows, scores.valid),
-            "reward_parts": self._parts_info(ending),
-        }
-        gold, success = (batch.gold(), batch.success()) if self.config.gold else (None, None)
-        if gold is not None:
-            infos["gold"] = self._whole(rows, gold)
-        if success is not None:
-            infos["success"] = self._whole(rows, success)
-        if self.text_infos:
-            infos["prompt"] = self._whole(rows, np.array(batch.prompt_texts, dtype=object))
-            infos["completion"] = self._whole(rows, np.array(batch.completions, dtype=object))
+        described = describe_ending(ending, gold=self.config.gold, texts=self.text_infos)
+        infos: Infos = {name: self._whole(ending.rows, values) for name, values in described.items()}
+        infos["reward_parts"] = self._parts_info(ending)
         infos.update({f"_{key}": ended.copy() for key in infos})
         return infos
 
@@ -245,6 +232,11 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
     def action_masks(self) -> NDArray[np.bool_]:
         """``(N, V)`` a fresh array, True where a token may be written next."""
         return self._core.masks()
+
+    @property
+    def present_episodes(self) -> EpisodeBatch:
+        """What stands in all lanes now, as a batch; texts that have ended included."""
+        return self._core.batch(self._all, np.zeros(self.num_envs, dtype=np.uint8))
 
     @property
     def prompt_indices(self) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ from textgym.checks.rules import NotApplicableError, rule
 from textgym.checks.scores import reward_alone, reward_in_range
 from textgym.checks.subject import Subject, limits
 from textgym.degenerate import FollowPlans
+from textgym.episodes import ILLEGAL, EpisodeBatch
 from textgym.scoring import Scorer
 from textgym.task import Returns
 
@@ -30,6 +31,9 @@ MANY_PROMPTS = 64
 @rule(mend="Let the oracle write legal tokens within the budget, as task.encode_completion reads them", needs=BASE)
 def oracle_legal(subject: Subject) -> Iterator[str]:
     """The oracle's text can be written: the masks allow every id, and it ends within the budget."""
+    if subject.task.partner is not None:
+        yield from _illegal_turns(subject)
+        return
     task, env = subject.task, subject.single(split="all")
     for row in _oracle_rows(subject):
         text, prompt = task.best_text(task.prompts.prompts[row]), task.prompts.texts[row]
@@ -58,8 +62,7 @@ def oracle_best(subject: Subject) -> Iterator[str]:
     if getattr(subject.scores[kind], "stochastic", False):
         raise NotApplicableError(f"the {kind} is stochastic: luck may beat the best text")
     score = Scorer(subject.scores[kind])
-    plans = [task.encode_completion(task.best_text(task.prompts.prompts[row])) for row in rows]
-    earned = score(subject.write(np.array(rows), FollowPlans(plans, task.tokenizer.eos_ids))).values
+    earned = score(_written_by_the_oracle(subject, np.array(rows))).values
     values = score(others).values
     for row, best in zip(rows, earned.tolist(), strict=True):
         better = np.flatnonzero((others.prompt_indices == row) & (values > best + ROUNDING))
@@ -136,3 +139,18 @@ def _facts(subject: Subject) -> list[tuple[str, str, Returns]]:
     if not found:
         raise NotApplicableError("the task's random and best returns are not known")
     return found
+
+
+def _illegal_turns(subject: Subject) -> Iterator[str]:
+    rows = np.array(_oracle_rows(subject))
+    batch = subject.converse(rows)
+    for row in np.flatnonzero(batch.stop_codes == ILLEGAL).tolist():
+        yield f"the oracle's turns {batch.dialogue(row)} to {batch.prompt_texts[row]!r} end with an illegal token"
+
+
+def _written_by_the_oracle(subject: Subject, rows: NDArray[np.int64]) -> EpisodeBatch:
+    task = subject.task
+    if task.partner is not None:
+        return subject.converse(rows)
+    plans = [task.encode_completion(task.best_text(task.prompts.prompts[row])) for row in rows.tolist()]
+    return subject.write(rows, FollowPlans(plans, task.tokenizer.eos_ids))

@@ -9,7 +9,7 @@ import numpy as np
 
 from textgym.checks.basics import BASE
 from textgym.checks.comparing import difference
-from textgym.checks.rules import rule
+from textgym.checks.rules import NotApplicableError, rule
 from textgym.checks.subject import Subject
 from textgym.checks.transitions import budget, endings, ends_at_once, stops
 from textgym.episodes import STOP_REASONS
@@ -44,6 +44,7 @@ def _has_nan(value: Any) -> bool:
 @rule(mend="Decode all ids that were written at once, without special ids, and count every one", needs=(ending_info,))
 def what_was_written(subject: Subject) -> Iterator[str]:
     """Prompt, completion and num_tokens in the last info say what was asked and written."""
+    _refuse_conversations(subject)
     for episode in subject.episodes:
         info = episode.last.output["info"]
         expected = {
@@ -61,6 +62,7 @@ def what_was_written(subject: Subject) -> Iterator[str]:
 )
 def stop_reason(subject: Subject) -> Iterator[str]:
     """Every ended text has exactly one stop reason, the right one."""
+    _refuse_conversations(subject)
     ends = set(subject.task.tokenizer.eos_ids)
     for episode in subject.episodes:
         found = episode.last.output["info"]["stop_reason"]
@@ -72,3 +74,8 @@ def stop_reason(subject: Subject) -> Iterator[str]:
         expected = "eos" if episode.actions[-1] in ends else expected
         if found != expected:
             yield f"stop_reason is {found!r} after the ids {episode.actions}, expected {expected!r}"
+
+
+def _refuse_conversations(subject: Subject) -> None:
+    if subject.task.partner is not None:
+        raise NotApplicableError("the partner of a conversation writes too")

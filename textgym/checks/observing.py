@@ -56,6 +56,8 @@ def _outside(space: Any, observation: Any) -> Iterator[str]:
 )
 def observations(subject: Subject) -> Iterator[str]:
     """Every observation, the last one too, shows the prompt and all that has been written since."""
+    if subject.task.partner is not None:
+        raise NotApplicableError("the partner of a conversation writes too")
     config, space = subject.config, subject.single().observation_space
     core = GenerationCore(subject.task, 1, split=config.split, scorer=subject.scorer)
     view = make_observation(config.observation, core, include_mask=config.include_mask)

@@ -17,7 +17,7 @@ from textgym.degenerate import WriteAnything
 from textgym.episodes import EpisodeBatch, Score
 from textgym.factory import EnvFactory
 from textgym.keys import spawn_seed
-from textgym.playing import Act, concatenate, play, random_act
+from textgym.playing import Act, concatenate, play, random_act, speak
 from textgym.scoring import Scorer, Scores
 from textgym.task import Task
 
@@ -150,8 +150,14 @@ class Subject:
 
     def write(self, rows: Rows, act: Act | None = None) -> EpisodeBatch:
         """Texts of random play (or of ``act``) to these prompts in textgym's own environment, unseen by the reward."""
-        free = EnvFactory("TextGen-v0", {"task": self.task.override(reward=_nothing), "split": "all"})
-        return play(act or random_act(), free, episodes=len(rows), prompt_indices=rows)[0]
+        return play(act or random_act(), self._unpaid(), episodes=len(rows), prompt_indices=rows)[0]
+
+    def converse(self, rows: Rows) -> EpisodeBatch:
+        """What the oracle says to these prompts in a conversation, turn by turn, unseen by the reward."""
+        return speak(self.task.best_turn, self._unpaid(), prompt_indices=rows)[0]
+
+    def _unpaid(self) -> EnvFactory:
+        return EnvFactory("TextGen-v0", {"task": self.task.override(reward=_nothing), "split": "all"})
 
     @cached_property
     def alone(self) -> dict[str, NDArray[np.float64]]:
@@ -175,7 +181,16 @@ def _under_other_prompts(texts: EpisodeBatch) -> EpisodeBatch:
     """The same completions, each to the next prompt of the table."""
     table, rows, tokens = texts.prompts, (texts.prompt_indices + 1) % len(texts.prompts), texts.tokens.copy()
     tokens[:, : table.width] = table.ids[rows]
-    return EpisodeBatch(tokens, texts.lengths, texts.stop_codes, texts.keys, rows, table, texts.tokenizer)
+    return EpisodeBatch(
+        tokens,
+        texts.lengths,
+        texts.stop_codes,
+        texts.keys,
+        rows,
+        table,
+        texts.tokenizer,
+        is_agent=texts.is_agent,
+    )
 
 
 def _tolerance(scores: Scores, alone: NDArray[np.float64]) -> float:

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 
 from textgym.checks.basics import BASE
 from textgym.checks.recording import apply, choose
-from textgym.checks.rules import rule
+from textgym.checks.rules import NotApplicableError, rule
 from textgym.checks.subject import Subject
 
 
@@ -27,8 +27,8 @@ def endings(subject: Subject) -> Iterator[str]:
 
 @rule(mend="End a text when it has max_new_tokens tokens, the end id included, not before and not after", needs=BASE)
 def budget(subject: Subject) -> Iterator[str]:
-    """A text that does not end by itself ends after exactly max_new_tokens tokens, and none is longer."""
-    limit, ends = subject.task.budget, set(subject.task.tokenizer.eos_ids)
+    """A text that does not end by itself ends after exactly max_new_tokens tokens (a turn), and none is longer."""
+    limit, ends = subject.task.turns * subject.task.turn_tokens, set(subject.task.tokenizer.eos_ids)
     for episode in subject.episodes:
         count = len(episode.steps)
         if count > limit:
@@ -38,9 +38,11 @@ def budget(subject: Subject) -> Iterator[str]:
 
 
 def stops(subject: Subject, ids: list[int]) -> bool:
-    """Whether the task's own stop rule ends a text with these ids."""
+    """Whether the task's own stop rule ends a text with these ids, or may end it because of a partner's reply."""
     if subject.task.stop is None:
         return False
+    if subject.task.partner is not None:
+        return True
     completion = np.full((1, subject.task.budget), subject.task.tokenizer.vocab_size, dtype=np.int32)
     written = ids[: subject.task.budget]
     completion[0, : len(written)] = written
@@ -53,6 +55,8 @@ def stops(subject: Subject, ids: list[int]) -> bool:
 )
 def ends_at_once(subject: Subject) -> Iterator[str]:
     """An end id ends the text at once, and so does the task's own stop rule."""
+    if subject.task.partner is not None:
+        raise NotApplicableError("an end id ends a turn of a conversation, and the partner has a say in its end")
     ends = set(subject.task.tokenizer.eos_ids)
     for episode in subject.episodes:
         for count in range(1, len(episode.actions)):

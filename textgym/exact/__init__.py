@@ -19,6 +19,7 @@ from textgym.env import TextGenerationEnv
 from textgym.episodes import Score
 from textgym.errors import ConfigurationError, SolveError, TooLargeError
 from textgym.exact.expansion import Expander
+from textgym.exact.histories import ConversationSolution, solve_conversation
 from textgym.exact.limits import Limits
 from textgym.exact.machine import AutomatonSolution, solve_automaton
 from textgym.exact.policies import Frame, TreePolicy, read_policy, renormalise
@@ -32,6 +33,7 @@ from textgym.task import Task
 
 __all__ = [
     "AutomatonSolution",
+    "ConversationSolution",
     "PolicyValue",
     "PrefixTree",
     "SoftOptimum",
@@ -47,7 +49,7 @@ ENGINES = ("auto", "tree", "automaton")
 
 Env = str | EnvFactory | Task | gym.Env[Any, Any]
 
-Solution = TreeSolution | AutomatonSolution
+Solution = TreeSolution | AutomatonSolution | ConversationSolution
 
 
 def solve(
@@ -106,6 +108,10 @@ def solve(
         config = replace(config, illegal_reward=None, on_reward_error="raise")
     index = _index(config, prompt)
     limits = Limits(max_seconds, max_gigabytes)
+    if config.task.partner is not None:
+        if wrapped is not None or temperature is not None or engine == "automaton":
+            raise SolveError("conversations are solved as they are: without wrappers, temperature and automata")
+        return solve_conversation(config, index, score, discount=discount, kind=kind, limits=limits)
     options: dict[str, Any] = {"discount": discount, "temperature": temperature, "reference": reference, "kind": kind}
     if wrapped is not None:
         if kind != "reward" or engine == "automaton":

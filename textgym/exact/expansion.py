@@ -84,9 +84,8 @@ class Expander:
 
     def _core(self, size: int) -> GenerationCore:
         if size not in self._cores:
-            scorer = self._scorer()
-            per_step = self.config.reward_timing == "step"
-            self._cores[size] = GenerationCore(self.config.task, size, split="all", scorer=scorer, per_step=per_step)
+            scorer, timing = self._scorer(), self.config.reward_timing
+            self._cores[size] = GenerationCore(self.config.task, size, split="all", scorer=scorer, timing=timing)
         return self._cores[size]
 
     def _scorer(self) -> Scorer:

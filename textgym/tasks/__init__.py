@@ -37,6 +37,7 @@ TASKS: Mapping[str, Listing] = {
     "Reviews": Listing(
         "textgym.tasks.reviews", ("instruction", "sentiment", "grammar"), ("tiny", "easy", "medium", "hard")
     ),
+    "Copy": Listing("textgym.tasks.copying", ("puzzle", "copying"), ("easy", "medium", "hard")),
 }
 
 
@@ -45,7 +46,7 @@ def names() -> tuple[str, ...]:
 
     Example:
         >>> names()
-        ('Reviews',)
+        ('Reviews', 'Copy')
     """
     return tuple(TASKS)
 
