@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from textgym import tasks
 from textgym.errors import ConfigurationError, unknown_name
 
 from .records import RunSpec
@@ -95,6 +96,24 @@ class Suite:
         )
 
 
+LEARNERS = ("uniform", "q_learning", "dqn", "ppo", "maskable_ppo", "a2c")
+MATRIX_STEPS = 200_000
+
+
+def _matrix() -> Suite:
+    """Every agent on every task at its default level, with equal budgets and untuned defaults."""
+    return Suite(
+        name="matrix",
+        title="Every agent on every task",
+        entries=tuple(
+            Entry(agent=agent, steps=MATRIX_STEPS, env_id=f"TextGen/{task}-v0")
+            for task in tasks.names()
+            for agent in LEARNERS
+        ),
+        seeds=(0, 1, 2),
+    )
+
+
 SUITES: Mapping[str, Suite] = {
     suite.name: suite
     for suite in (
@@ -108,6 +127,7 @@ SUITES: Mapping[str, Suite] = {
                 Entry(agent="ppo", steps=300_000),
             ),
         ),
+        _matrix(),
     )
 }
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import textgym  # noqa: F401 - registers the ids
+from textgym import tasks
 
 LANES = (1, 64, 1024, 4096)
 _DRAWN = 64  # steps' worth of actions drawn beforehand
@@ -182,6 +183,18 @@ def report(*, rounds: int = 5, seconds: float = 0.3, sb3: bool = False) -> Itera
     yield _line("time of a step, 512 / 16 new tokens, 256 lanes", ratio(rates, "16", "512"))
     if sb3:
         yield from _sb3_lines(rounds, seconds)
+
+
+def suite(*, rounds: int = 5, seconds: float = 0.3, lanes: int = 1024) -> Iterator[str]:
+    """Yields a line for each task of the suite: its native vector environment against CartPole's."""
+    yield f"{'':<46}{'ratio':>7}  (spread over {rounds} rounds)  {'rate':>10}"
+    for name in tasks.names():
+        runs = {
+            "ours": vector(f"TextGen/{name}-v0", lanes, native=True),
+            "CartPole": vector("CartPole-v1", lanes, native=True),
+        }
+        rates = measure(runs, rounds=rounds, seconds=seconds)
+        yield _line(f"{name}, {lanes} lanes / CartPole-v1 native", ratio(rates, "ours", "CartPole"))
 
 
 def _vector_lines(lanes: int, rounds: int, seconds: float) -> Iterator[str]:

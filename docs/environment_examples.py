@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from textgym.cli.facts import open_env, play_randomly, step_through
+from textgym.cli.facts import converse, open_env, play_randomly, step_through
 from textgym.errors import TextGymError
 from textgym.exact import solve
 from textgym.factory import EnvFactory
@@ -66,7 +66,8 @@ def text_picture(facts: dict[str, Any]) -> str:
     example = facts["example"]["best"] or facts["example"]["demonstration"]
     timing = "end" if facts["reward"]["stochastic"] else "step"
     env = open_env(factory(facts, reward_timing=timing))
-    written = step_through(env, env.task.prompts.index_of(example["prompt"]), example["text"])
+    row = env.task.prompts.index_of(example["prompt"])
+    written = converse(env, row) if env.task.partner else step_through(env, row, example["text"])
     overlay = Overlay("reward", [float(number(reward)) for reward in written["token_rewards"]])
     tokens, total = written["tokens"], float(number(written["reward"]))
     return html(written["prompt"], tokens, stop_reason=written["stop_reason"], reward=total, overlay=overlay)

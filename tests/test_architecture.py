@@ -20,6 +20,7 @@ FOLDERS = {"textgym": ROOT / "textgym", "textgym.agents": ROOT / "agents", "text
 # tasks stands above the tasks, because it knows them by name alone.)
 LAYERS = """
 errors
+importing
 keys
 huggingface
 tokenizers
@@ -29,10 +30,12 @@ prompts
 constraints
 automata
 grammars
+characters
 comparisons
 ngrams
 huggingface_models
 language_models
+reference_models
 overlap
 returns
 overrides
@@ -41,6 +44,15 @@ scales
 scoring
 facts
 puzzles
+talk
+customers
+nesting
+diagnostics
+grading
+worlds
+translation
+narratives
+plots
 rewards.*
 rewards
 tasks
@@ -51,6 +63,7 @@ conversations
 core
 infos
 observations
+shaping
 colours
 rendering.overlay
 rendering.spelling

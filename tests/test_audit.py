@@ -264,7 +264,7 @@ def test_every_writer_is_asked_for_each_prompt() -> None:
 def test_nobody_writes_what_is_illegal(name: str) -> None:
     legal = of(TOYS[name], n=3, max_texts=300, illegal_reward=-1e6)
     assert all(row.reward > -1e5 for row in legal.rows)
-    assert len(legal.rows) >= 7
+    assert len(legal.rows) >= (6 if TOYS[name].partner else 7)  # no best fixed text in a conversation
 
 
 def test_where_the_end_is_forbidden_the_shortest_text_is_written() -> None:

@@ -179,7 +179,8 @@ def test_paid_by_step_a_text_earns_the_same_in_all(name: str) -> None:
         assert_same([out[0] for out in one], [out[0] for out in other])
     all_legal = make(name).unwrapped.action_masks().all()
     assert all_legal or "illegal" in {record[-1][4]["stop_reason"] for record in step}
-    assert any(out[1] for record in step for out in record[1:-1]) or all(len(record) < 3 for record in step)
+    if name.startswith("toy "):  # of the suite's tasks, some score nothing but what is finished
+        assert any(out[1] for record in step for out in record[1:-1]) or all(len(record) < 3 for record in step)
 
 
 @every_timing

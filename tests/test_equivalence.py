@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from playing import SUITE, SUITE_IDS, any_actions, assert_same
+from playing import any_actions, assert_same, every_id
 from toys import BUDGET, PLAIN, TOYS, Faulty, Shortness, toy
 
 from textgym.env import TextGenerationEnv
@@ -97,9 +97,9 @@ def test_the_default_environment_over_200_episodes_a_lane(lanes: int, mode: Auto
 
 
 @every_mode
-@pytest.mark.parametrize(("env_id", "kwargs"), SUITE, ids=SUITE_IDS)
-def test_every_id_with_gold_and_without_texts(env_id: str, kwargs: dict[str, Any], mode: AutoresetMode) -> None:
-    kwargs = {**kwargs, "gold": True, "split": "all"}
+@every_id
+def test_every_id_with_gold_and_without_texts(env_id: str, mode: AutoresetMode) -> None:
+    kwargs: dict[str, Any] = {"gold": True, "split": "all"}
     native = gym.make_vec(env_id, num_envs=3, autoreset_mode=mode, **kwargs)
     makers = [partial(gym.make, env_id, disable_env_checker=True, **kwargs)] * 3
     assert_equal_play(Pair(native, SyncVectorEnv(makers, autoreset_mode=mode), texts=False), 60)

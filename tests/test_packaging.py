@@ -103,9 +103,13 @@ def test_public_modules_have_an_api_page() -> None:
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     listed_modules = set(re.findall(r"^   (textgym[\w.]*)$", page, re.MULTILINE))
     hidden = {"cli", "assets"}
+    own_pages = ROOT / "docs" / "environments"  # of the tasks
     for package, folder in FOLDERS.items():
         for path in folder.rglob("*.py"):
             parts = [package, *path.relative_to(folder).with_suffix("").parts]
+            if parts[1:2] == ["tasks"] and len(parts) == 3:
+                assert own_pages.is_dir()
+                continue
             if hidden.intersection(parts) or path.stem.startswith(("_", "report_")):
                 continue
             assert ".".join(parts) in listed_modules, f"add {'.'.join(parts)} to docs/api.md"

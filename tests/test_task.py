@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from textgym.constraints import MinLength
 from textgym.episodes import EpisodeBatch, Prompt
 from textgym.errors import ConfigurationError, PromptError, TaskError, UnknownNameError
 from textgym.task import Returns, Task
+from textgym.tasks import get
 from textgym.tokenizers import CharTokenizer, WordTokenizer
 
 BUILT: list[str] = []
@@ -276,3 +278,10 @@ def test_the_gold_facts_of_another_reward_follow_the_level() -> None:
     changed = tasks.get("Reviews").override(reward=lambda batch: np.zeros(len(batch)))
     assert changed.at("tiny").returns(kind="gold") == tasks.get("Reviews", "tiny").returns(kind="gold")
     assert changed.returns(kind="gold") == tasks.get("Reviews").returns(kind="gold")
+
+
+def test_a_registered_task_with_a_part_replaced_is_pickled_with_it() -> None:
+    registered = get("Reviews", "tiny")
+    assert pickle.loads(pickle.dumps(registered)) is registered
+    changed = replace(registered, summary="another")
+    assert pickle.loads(pickle.dumps(changed)).summary == "another"

@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from textgym import tasks
 from textgym.benchmarks import throughput
 
 
@@ -78,3 +79,10 @@ def test_no_text_is_decoded_before_an_episode_ends(monkeypatch: pytest.MonkeyPat
     assert envs.last_episodes is not None
     with pytest.raises(AssertionError, match="mid-episode"):
         _ = envs.last_episodes.completions
+
+
+def test_every_task_is_measured_against_cartpole() -> None:
+    lines = list(throughput.suite(rounds=1, seconds=0.01, lanes=4))
+    assert len(lines) == 1 + len(tasks.names())
+    for name, line in zip(tasks.names(), lines[1:], strict=True):
+        assert line.startswith(f"{name}, 4 lanes / CartPole-v1 native")

@@ -38,7 +38,8 @@ def wrap(env: Any, name: str, where: Any = wrappers) -> Any:
 
 
 def test_every_wrapper_has_a_twin_and_is_tested() -> None:
-    assert {kind for kind, _ in WRAPPERS.values()} == set(wrappers.__all__)
+    views = {kind for kind in wrappers.__all__ if getattr(wrappers, kind).__module__.endswith("observation")}
+    assert {kind for kind, _ in WRAPPERS.values()} == views
     assert all(hasattr(vector, kind) for kind in wrappers.__all__)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.degenerate import INFORMED, OPTIMUM, ORACLE, Desk, Plans, WriteAnything, writers
+from textgym.degenerate import INFORMED, OPTIMUM, ORACLE, Desk, Plans, Speaks, WriteAnything, writers
 from textgym.errors import ConfigurationError, TaskError, unknown_name
 from textgym.factory import EnvFactory, as_factory
 
@@ -176,9 +176,10 @@ def audit(
 
 
 def _measure(desk: Desk, writer: str, plans: Plans, note: str, *, n: int) -> Row:
-    noisy = any(getattr(score, "stochastic", False) for score in (desk.task.reward, desk.task.gold))
+    task = desk.task
+    noisy = any(getattr(part, "stochastic", False) for part in (task.reward, task.gold, task.partner))
     times = n if noisy or isinstance(plans, WriteAnything) else 1
-    plans = plans if isinstance(plans, WriteAnything) else [*plans] * times
+    plans = plans if isinstance(plans, WriteAnything | Speaks) else [*plans] * times
     batch, returns = desk.write(np.tile(desk.rows, times), plans, purpose="measure")
     golds = batch.gold()
     reward, reward_error = _mean(returns, times)

@@ -7,18 +7,19 @@ the text as soon as that is legal, so that the empty plan is the shortest text t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.episodes import EpisodeBatch
+from textgym.episodes import EpisodeBatch, Prompt
 from textgym.errors import SolveError, TaskError, TextGymError
 from textgym.factory import EnvFactory
 from textgym.keys import spawn_seed
-from textgym.playing import LANES, concatenate, play
+from textgym.playing import LANES, concatenate, play, speak
 from textgym.returns import Returns
 
 if TYPE_CHECKING:
@@ -81,7 +82,18 @@ class WriteAnything:
         return np.where(wanted, self._rng.random(wanted.shape), -1.0).argmax(axis=1)
 
 
-Plans = Sequence[Plan] | WriteAnything
+@dataclass(frozen=True)
+class Speaks:
+    """Somebody who writes whole turns and hears the replies.
+
+    Attributes:
+        turn: ``(prompt, turns so far) -> text``.
+    """
+
+    turn: Callable[[Prompt, list[tuple[str, str]]], str]
+
+
+Plans = Sequence[Plan] | WriteAnything | Speaks
 
 
 class Desk:
@@ -122,11 +134,14 @@ class Desk:
         parts = []
         for start in range(0, len(rows), LANES):
             some = rows[start : start + LANES]
+            seed = spawn_seed(self.seed, "audit", purpose, str(start))
+            if isinstance(plans, Speaks):
+                parts.append(speak(plans.turn, self.factory, prompt_indices=some, seed=seed))
+                continue
             if isinstance(plans, WriteAnything):
                 act: Any = plans
             else:
                 act = FollowPlans(plans[start : start + LANES], self.task.tokenizer.eos_ids)
-            seed = spawn_seed(self.seed, "audit", purpose, str(start))
             parts.append(play(act, self.factory, episodes=len(some), seed=seed, prompt_indices=some))
         return concatenate([batch for batch, _ in parts]), np.concatenate([returns for _, returns in parts])
 
@@ -255,6 +270,11 @@ def writers(desk: Desk, skipped: dict[str, str]) -> Iterator[tuple[str, Plans, s
     yield stuff_keywords(desk)
     yield "longest", WriteAnything(desk.rng("longest"), desk.task.tokenizer.eos_ids), ""
     yield "random", WriteAnything(desk.rng("random")), ""
+    if desk.task.partner is not None:
+        skipped[OPTIMUM] = "the best conversation depends on the replies"
+        if desk.task.make_oracle is not None:
+            yield ORACLE, Speaks(desk.task.best_turn), ""
+        return
     solution = desk.solution
     if isinstance(solution, str):
         skipped[OPTIMUM] = solution

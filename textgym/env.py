@@ -233,6 +233,12 @@ class TextGenerationEnv(gym.Env[Any, Any]):
         return self._core.batch(_ROW, np.array([self._code], dtype=np.uint8))
 
     @property
+    def present_episodes(self) -> EpisodeBatch:
+        """The text so far, as a batch of one."""
+        self._core.cursors[0] = self._column
+        return self._core.batch(_ROW, np.array([self._code], dtype=np.uint8))
+
+    @property
     def reward_failures(self) -> int:
         """How often the reward failed under ``on_reward_error="mark"``."""
         return self._core.scorer.failures

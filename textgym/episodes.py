@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from textgym.errors import RewardError
+
 if TYPE_CHECKING:
     from textgym.prompts import PromptTable
     from textgym.tokenizers import Tokenizer
@@ -137,6 +139,20 @@ class EpisodeBatch:
         """The references of each row's prompt, possibly none."""
         references = self.prompts.references
         return [references[index] for index in self.prompt_indices.tolist()]
+
+    def required_references(self) -> list[tuple[str, ...]]:
+        """The references, for rewards that cannot do without.
+
+        Raises:
+            RewardError: if a prompt has none.
+        """
+        for prompt, references in zip(self.prompt_texts, self.references, strict=True):
+            if not references:
+                raise RewardError(
+                    f"the prompt {prompt!r} has no reference to compare with; give every prompt a column 'reference', "
+                    "or name yours: prompts={'path': ..., 'reference': COLUMN}"
+                )
+        return self.references
 
     def metadata(self, column: str) -> list[Any]:
         """A further column of the prompt table, one value a row."""

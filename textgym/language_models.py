@@ -65,7 +65,7 @@ def text_log_probs(model: LanguageModel, batch: EpisodeBatch) -> Floats:
         )
     if hasattr(model, "text_log_probs"):
         totals = np.asarray(model.text_log_probs(batch), dtype=np.float64)
-        _check_log_probs(totals, (len(batch),))
+        check_log_probs(totals, (len(batch),))
         return totals
     for position in range(int(batch.lengths.max(initial=0))):
         column = batch.prompts.width + position
@@ -74,12 +74,13 @@ def text_log_probs(model: LanguageModel, batch: EpisodeBatch) -> Floats:
         prefixes[:, column:] = vocab_size  # in full width, as agents know it
         for chunk in _chunks(len(rows), max(1, _MOST_CELLS // vocab_size)):
             log_probs = np.asarray(model.log_probs(prefixes[chunk]), dtype=np.float64)
-            _check_log_probs(log_probs, (len(prefixes[chunk]), vocab_size))
+            check_log_probs(log_probs, (len(prefixes[chunk]), vocab_size))
             totals[rows[chunk]] += log_probs[np.arange(len(log_probs)), targets[chunk]]
     return totals
 
 
-def _check_log_probs(log_probs: Floats, shape: tuple[int, ...]) -> None:
+def check_log_probs(log_probs: Floats, shape: tuple[int, ...]) -> None:
+    """Raises ConfigurationError for another shape and for NaN; minus infinity may be."""
     if log_probs.shape != shape:
         raise ConfigurationError(f"a language model returned the shape {log_probs.shape}; expected {shape}")
     if np.isnan(log_probs.sum()):
@@ -199,6 +200,9 @@ class NGramLanguageModel:
     def _tables(self) -> list[_Table]:
         """What followed histories of length 0, 1, ..., n - 1: the last follows from ``ngrams``, the others from it."""
         return [_Table.of(self.ngrams[:, self.order - 1 - length :], self.counts) for length in range(self.order)]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NGramLanguageModel:
+        return self
 
     def save(self, path: str | Path) -> None:
         """Writes safetensors."""

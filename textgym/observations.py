@@ -151,6 +151,23 @@ def task_of(env: Any) -> Task:
     return task
 
 
+def base_task(env: Any) -> Task:
+    """The task of an environment with any observations, as the wrappers for actions and rewards need it."""
+    task = getattr(env.unwrapped, "task", None)
+    if not isinstance(task, Task):
+        raise ConfigurationError(f"{env} has no task; wrap a textgym environment")
+    return task
+
+
+def check_no_mask(space: spaces.Space[Any]) -> None:
+    """Refuses observations with a mask over all V ids, which would not fit to other actions."""
+    if isinstance(space, spaces.Dict) and "action_mask" in space.spaces:
+        raise ConfigurationError(
+            "the observations hold a mask over all ids, but the actions are others; make the environment with "
+            "include_mask=False"
+        )
+
+
 def dict_space(width: int, vocab_size: int, *, include_mask: bool) -> spaces.Dict:
     """A flat Dict of integer Boxes: tokens, attention_mask and, unless left out, action_mask."""
     parts: dict[str, spaces.Space[Any]] = {

@@ -1,20 +1,26 @@
-"""What the puzzles share: prompts drawn without repetition and split by chance, and a reward for the right answer."""
+"""What the puzzles share: prompts drawn without repetition, a reward for the right answer, and the task around them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from string import ascii_lowercase
+from typing import Any, Protocol
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.episodes import EpisodeBatch, Prompt
+from textgym.constraints import Constraint, Lexicon
+from textgym.episodes import EpisodeBatch, Prompt, Score
 from textgym.errors import TaskError
-from textgym.scoring import add_in_order
+from textgym.facts import shipped_facts
+from textgym.task import Task
+from textgym.tokenizers import Tokenizer, WordTokenizer
 
 TEST_SHARE = 0.25
+NEVER = -1  # no text has this id, not even as padding
 
 
 def draw_prompts(
@@ -61,21 +67,18 @@ class Answer:
     def __call__(self, batch: EpisodeBatch) -> NDArray[np.float64]:
         """Scores ``(B,)`` texts."""
         targets, lengths = self._targets(batch)
-        wanted = targets[batch.prompt_indices]
-        written = batch.completion_ids[:, : wanted.shape[1]]
-        if written.shape[1] < wanted.shape[1]:
-            gap = wanted.shape[1] - written.shape[1]
-            written = np.pad(written, ((0, 0), (0, gap)), constant_values=batch.tokenizer.vocab_size)
-        inside = np.arange(wanted.shape[1]) < lengths[batch.prompt_indices, None]
-        right = np.logical_and.accumulate((written == wanted) & inside, axis=1)
-        return add_in_order(np.ascontiguousarray(right.T, dtype=np.float64)) / lengths[batch.prompt_indices]
+        wanted = targets.take(batch.prompt_indices, axis=0)
+        width = min(wanted.shape[1], batch.completion_ids.shape[1])
+        right = np.zeros(wanted.shape, dtype=bool)
+        np.equal(batch.completion_ids[:, :width], wanted[:, :width], out=right[:, :width])
+        return right.argmin(axis=1) / lengths.take(batch.prompt_indices)  # the last column is never right
 
     def _targets(self, batch: EpisodeBatch) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """``(N, L)`` the ids of each prompt's reference with its end id, and their number ``(N,)``."""
+        """``(N, L + 1)`` the ids of each prompt's reference with its end id, and their number ``(N,)``."""
         if self._cache.get("prompts") is not batch.prompts:
             tokenizer = batch.tokenizer
             rows = [[*tokenizer.encode(answers[0]), tokenizer.eos_ids[0]] for answers in batch.prompts.references]
-            targets = np.full((len(rows), max(map(len, rows))), tokenizer.vocab_size, dtype=np.int32)
+            targets = np.full((len(rows), max(map(len, rows)) + 1), NEVER, dtype=np.int32)
             for row, ids in enumerate(rows):
                 targets[row, : len(ids)] = ids
             lengths = np.array([len(ids) for ids in rows])
@@ -111,14 +114,26 @@ def _first_reference(prompt: Prompt) -> str:
 
 def careless(settings: Any) -> Callable[[Prompt, np.random.Generator], str]:
     """A task's ``make_demonstration``: the answer, in half of the cases with a slip or two."""
-    return _answer_carelessly
+    return _misplace_words
 
 
-def _answer_carelessly(prompt: Prompt, rng: np.random.Generator) -> str:
-    words = prompt.references[0].split(" ")
+def careless_characters(settings: Any) -> Callable[[Prompt, np.random.Generator], str]:
+    """The same for answers whose tokens are characters."""
+    return _misplace_characters
+
+
+def _misplace_words(prompt: Prompt, rng: np.random.Generator) -> str:
+    return " ".join(_misplace(prompt.references[0].split(" "), rng))
+
+
+def _misplace_characters(prompt: Prompt, rng: np.random.Generator) -> str:
+    return "".join(_misplace(list(prompt.references[0]), rng))
+
+
+def _misplace(words: list[str], rng: np.random.Generator) -> list[str]:
     for _ in range(int(rng.choice([0, 1, 2], p=[0.5, 0.3, 0.2]))):
         words = _slip(words, rng)
-    return " ".join(words)
+    return words
 
 
 def _slip(words: list[str], rng: np.random.Generator) -> list[str]:
@@ -132,3 +147,143 @@ def _slip(words: list[str], rng: np.random.Generator) -> list[str]:
     words = words.copy()
     words[place], words[other] = words[other], words[place]
     return words
+
+
+class PuzzleLevel(Protocol):
+    """What every puzzle's settings have; the facts are found by it."""
+
+    @property
+    def name(self) -> str:
+        """Name of the level."""
+        ...
+
+
+def puzzle(
+    name: str,
+    levels: Sequence[PuzzleLevel],
+    *,
+    summary: str,
+    skill: str,
+    make_prompts: Callable[[Any], list[Prompt]],
+    make_tokenizer: Callable[[Any], Tokenizer],
+    make_constraints: Callable[[Any], tuple[Constraint, ...]],
+    max_new_tokens: Callable[[Any], int],
+    make_reward: Callable[[Any], Score] | None = None,
+    make_success: Callable[[Any], Score] | None = None,
+    make_demonstration: Callable[[Any], Callable[[Prompt, np.random.Generator], str]] | None = None,
+) -> Task:
+    """A task whose prompts carry the right answer as their first reference.
+
+    Args:
+        name: The task's name, under which its facts ship.
+        levels: Settings, easiest first; the first is the default.
+        summary: What the agent has to write.
+        skill: The tag beside ``"puzzle"``.
+        make_prompts: As of :class:`~textgym.task.Task`, like all that follow.
+        make_tokenizer: The vocabulary.
+        make_constraints: What may be written.
+        max_new_tokens: The token budget.
+        make_reward: By default :class:`Answer`.
+        make_success: By default :class:`Solved`.
+        make_demonstration: By default :func:`careless`.
+    """
+    return Task(
+        name=name,
+        summary=summary,
+        levels={level.name: level for level in levels},
+        level=levels[0].name,
+        tags=("puzzle", skill),
+        make_prompts=make_prompts,
+        make_tokenizer=make_tokenizer,
+        make_reward=make_reward or _make_answer,
+        make_success=make_success or _make_solved,
+        make_constraints=make_constraints,
+        make_oracle=first_reference,
+        make_demonstration=make_demonstration or careless,
+        make_facts=shipped_facts(name),
+        max_new_tokens=max_new_tokens,
+    )
+
+
+def _make_answer(settings: Any) -> Answer:
+    return Answer()
+
+
+def _make_solved(settings: Any) -> Solved:
+    return Solved()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Settings of a puzzle about rows of letters.
+
+    Attributes:
+        name: Name of the level.
+        letters: Size of the alphabet.
+        shortest: Fewest letters of a prompt.
+        longest: Most letters of a prompt.
+        prompts: Number of prompts, those for testing included.
+        capitals: Whether prompts are in capitals, which may not be written: handing back the prompt earns nothing.
+    """
+
+    name: str
+    letters: int
+    shortest: int
+    longest: int
+    prompts: int
+    capitals: bool = False
+
+    @property
+    def alphabet(self) -> tuple[str, ...]:
+        """The letters that may be written."""
+        return tuple(ascii_lowercase[: self.letters])
+
+    def show(self, letters: Sequence[str]) -> list[str]:
+        """The letters as prompts show them."""
+        return [letter.upper() for letter in letters] if self.capitals else [*letters]
+
+
+def row_puzzle(
+    name: str, solve: Callable[[list[str]], list[str]], levels: Sequence[Rows], *, summary: str, skill: str
+) -> Task:
+    """A puzzle that shows a row of letters and asks for another one.
+
+    Args:
+        name: The task's name.
+        solve: Letters of the prompt -> those of the answer, at most as many; a function that pickles.
+        levels: Settings, easiest first.
+        summary: What the agent has to write.
+        skill: The tag beside ``"puzzle"``.
+    """
+    return puzzle(
+        name,
+        levels,
+        summary=summary,
+        skill=skill,
+        make_prompts=partial(_draw_rows, name, solve),
+        make_tokenizer=_spell_letters,
+        make_constraints=_allow_letters,
+        max_new_tokens=_letters_and_end,
+    )
+
+
+def _draw_rows(name: str, solve: Callable[[list[str]], list[str]], level: Rows) -> list[Prompt]:
+    return draw_prompts(partial(_draw_row, solve, level), count=level.prompts, seed=(name, level.name))
+
+
+def _draw_row(solve: Callable[[list[str]], list[str]], level: Rows, rng: np.random.Generator) -> Prompt:
+    length = int(rng.integers(level.shortest, level.longest + 1))
+    letters = [level.alphabet[index] for index in rng.integers(level.letters, size=length).tolist()]
+    return Prompt(" ".join(level.show(letters)), references=(" ".join(solve(letters)),))
+
+
+def _spell_letters(level: Rows) -> WordTokenizer:
+    return WordTokenizer(dict.fromkeys([*level.alphabet, *level.show(level.alphabet)]))
+
+
+def _allow_letters(level: Rows) -> tuple[Lexicon, ...]:
+    return (Lexicon(level.alphabet),)
+
+
+def _letters_and_end(level: Rows) -> int:
+    return level.longest + 1

@@ -260,7 +260,7 @@ class Task:
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        if self.registered and not self.overridden and self.max_prompt_tokens is None:
+        if self.registered and _look_up(self.name, self.level).__getstate__() == self.__getstate__():
             return _look_up, (self.name, self.level)  # the other process builds tables and weights once
         return super().__reduce__()
 

@@ -239,6 +239,11 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         return self._core.batch(self._all, np.zeros(self.num_envs, dtype=np.uint8))
 
     @property
+    def over(self) -> NDArray[np.bool_]:
+        """``(N,)`` which texts have ended and wait for a reset."""
+        return self._core.over.copy()
+
+    @property
     def prompt_indices(self) -> NDArray[np.int64]:
         """``(N,)`` rows of the current prompts in ``task.prompts``."""
         return self._core.prompt_indices.copy()

@@ -3,6 +3,7 @@
 Run it after a task has changed: ``python textgym/assets/build_facts.py Copy Sort``; without names, all tasks. Returns
 are exact where :func:`textgym.exact.solve` can try all texts; elsewhere random play is simulated, blind is the best of
 the oracle's answers as a fixed text, and best is what the oracle earns: exact where it is the end of the range.
+Where the score offers an automaton (:mod:`textgym.automata`), best is exact by dynamic programming.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textgym import tasks
+from textgym.agents.base import write_atomically
 from textgym.episodes import EpisodeBatch, Prompt, Score
 from textgym.errors import SolveError
-from textgym.exact import TreeSolution, solve
+from textgym.exact import ConversationSolution, TreeSolution, solve
+from textgym.exact.expansion import Expected
 from textgym.factory import EnvFactory
 from textgym.playing import play, random_act, speak
 from textgym.returns import Returns
@@ -29,6 +32,8 @@ RANDOM_TEXTS = 20_000
 BLIND_TEXTS = 200
 BLIND_TALKS = 20
 SECONDS = 60.0
+OWN = ("Reviews", "Chain")
+"""Tasks that compute their facts themselves."""
 
 
 def find_facts(name: str, level: str) -> dict[str, dict[str, Any]]:
@@ -43,10 +48,14 @@ def _returns(task: Task, split: str, kind: str) -> Returns:
     factory = EnvFactory("TextGen-v0", {"task": task, "split": split})
     try:
         solution = solve(factory, kind=kind, engine="tree", max_seconds=SECONDS)
-        assert isinstance(solution, TreeSolution)
-        return solution.returns
     except SolveError:
         return _estimate(task, factory, split, kind)
+    if isinstance(solution, ConversationSolution):  # which knows all but the best fixed text
+        rows = task.prompts.rows(split)
+        blind = _blind_talk(task, factory, rows, speak(task.best_turn, factory, prompt_indices=rows)[0], kind)
+        return Returns(solution.random_return, blind, solution.optimal_return, ("blind",))
+    assert isinstance(solution, TreeSolution)
+    return solution.returns
 
 
 def _estimate(task: Task, factory: EnvFactory, split: str, kind: str) -> Returns:
@@ -59,10 +68,25 @@ def _estimate(task: Task, factory: EnvFactory, split: str, kind: str) -> Returns
     oracle, paid = speak(task.best_turn, factory, prompt_indices=rows)
     earned = paid if kind == "reward" else oracle.gold()
     assert earned is not None
+    if hasattr(score, "outcomes"):  # the chance in the reward is averaged out
+        score = Expected(score)
+        played, earned = score(batch), score(oracle)
+    best = _optimum(factory, score, kind)
     highest = float(getattr(score, "range", (-np.inf, np.inf))[1])
     blind = _blind_talk(task, factory, rows, oracle, kind) if task.partner else _blind_text(task, score, rows, oracle)
-    inexact = ("random", "blind") if (earned == highest).all() else ("random", "blind", "best")
-    return Returns(float(played.mean()), blind, float(earned.mean()), inexact)
+    exact = best is not None or (earned == highest).all()
+    inexact = ("random", "blind") if exact else ("random", "blind", "best")
+    return Returns(float(played.mean()), blind, float(earned.mean()) if best is None else best, inexact)
+
+
+def _optimum(factory: EnvFactory, score: Score, kind: str) -> float | None:
+    """The best return by dynamic programming, where the score offers an automaton."""
+    if not hasattr(score, "automaton"):
+        return None
+    try:
+        return float(solve(factory, kind=kind, engine="automaton").optimal_return)
+    except SolveError:  # constraints that it does not know, for example
+        return None
 
 
 def _blind_text(task: Task, score: Score, rows: NDArray[np.int64], oracle: EpisodeBatch) -> float:
@@ -99,14 +123,19 @@ def _rounded(returns: Returns) -> dict[str, Any]:
 def main() -> None:
     """Builds the tasks named on the command line, or all that have no facts of their own."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=[name for name in tasks.names() if name != "Reviews"])
+    parser.add_argument("names", nargs="*", default=[name for name in tasks.names() if name not in OWN])
     names = parser.parse_args().names
-    path = Path(__file__).parent / "facts.json"
-    facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     for name in names:
-        facts[name] = {level: find_facts(name, level) for level in tasks.TASKS[name].levels}
-        print(name, json.dumps(facts[name]["easy"]["train"]))
-    path.write_text(json.dumps(dict(sorted(facts.items())), indent=1) + "\n", encoding="utf-8")
+        facts = {level: find_facts(name, level) for level in tasks.TASKS[name].levels}
+        keep(name, facts)
+        print(name, json.dumps(facts["easy"]))
+
+
+def keep(name: str, facts: dict[str, Any]) -> None:
+    """Puts a task's facts among those of the others."""
+    path = Path(__file__).parent / "facts.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    write_atomically(path, json.dumps(dict(sorted({**known, name: facts}.items())), indent=1) + "\n")
 
 
 if __name__ == "__main__":

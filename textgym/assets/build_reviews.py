@@ -18,6 +18,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from textgym.characters import list_kinds
 from textgym.comparisons import BoltzmannAnnotator
 from textgym.episodes import EpisodeBatch, Score
 from textgym.grammars import read_words
@@ -31,8 +32,8 @@ Texts = NDArray[np.int32]
 
 COMPARISONS = 30_000
 SHARES = (0.5, 0.4)  # of demonstrations and of their mutations among the texts compared; the rest is random play
-TEMPERATURE = {"tiny": 0.5, "easy": 0.5, "medium": 0.3, "hard": 0.3}  # of the judge: a slip in a long text costs less
-PENALTY = {"tiny": 40.0, "easy": 40.0, "medium": 10.0, "hard": 10.0}  # the more words, the fewer judgements on each
+TEMPERATURE = {"tiny": 0.5, "easy": 0.5, "medium": 0.3, "hard": 0.3, "chinese": 0.3}  # a slip in a long text costs less
+PENALTY = {"tiny": 40.0, "easy": 40.0, "medium": 10.0, "hard": 10.0, "chinese": 10.0}  # more words, fewer judgements
 
 
 def generator(task: Task, purpose: str) -> np.random.Generator:
@@ -178,7 +179,8 @@ def search(task: Task, score: Callable[[Texts], Floats], width: int = 60) -> tup
     otherwise never be finished.
     """
     words, end, padding = count_words(task), task.tokenizer.eos_ids[0], task.tokenizer.vocab_size
-    kinds = np.unique([word.kind for word in read_words(task.settings.words)], return_inverse=True)[1]
+    names = list_kinds(read_words(task.settings.words), characters=task.settings.characters)
+    kinds = np.unique(names, return_inverse=True)[1]
     beam = np.full((1, task.budget), padding, dtype=np.int32)
     found, highest = beam[0], float(score(beam)[0])
     for place in range(task.budget):
@@ -191,9 +193,7 @@ def search(task: Task, score: Callable[[Texts], Floats], width: int = 60) -> tup
         kind = kinds[beam[order, place]]
         likely = np.concatenate([order[kind == one][: 10 * width] for one in range(kinds.max() + 1)])
         signature = np.column_stack([np.sort(beam[likely, : place + 1], axis=1), kinds[beam[likely, place]]])
-        likely = likely[
-            np.sort(np.unique(signature, axis=0, return_index=True)[1])
-        ]  # one order of the same words will do
+        likely = likely[np.sort(np.unique(signature, axis=0, return_index=True)[1])]  # one order of the words will do
         kind = kinds[beam[likely, place]]
         beam = beam[np.concatenate([likely[kind == one][:width] for one in range(kinds.max() + 1)])]
     while True:
@@ -283,7 +283,7 @@ def by_prompt(task: Task, texts: Sequence[Sequence[int]]) -> dict[str, str]:
 def main() -> None:
     """Builds the levels named on the command line, or all of them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("levels", nargs="*", default=["tiny", "easy", "medium", "hard"])
+    parser.add_argument("levels", nargs="*", default=["tiny", "easy", "medium", "hard", "chinese"])
     parser.add_argument("--folder", type=Path, default=Path(__file__).parent)
     arguments = parser.parse_args()
     path = arguments.folder / "reviews.json"

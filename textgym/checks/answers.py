@@ -61,10 +61,13 @@ def oracle_best(subject: Subject) -> Iterator[str]:
     kind = "reward" if task.gold is None else "gold"
     if getattr(subject.scores[kind], "stochastic", False):
         raise NotApplicableError(f"the {kind} is stochastic: luck may beat the best text")
+    if getattr(task.partner, "stochastic", False):
+        raise NotApplicableError("the partner is stochastic: luck may beat the best player")
     score = Scorer(subject.scores[kind])
     earned = score(_written_by_the_oracle(subject, np.array(rows))).values
     values = score(others).values
-    for row, best in zip(rows, earned.tolist(), strict=True):
+    # In a conversation a guess at what the partner hides may be lucky, to one prompt: only the average counts.
+    for row, best in zip(rows, earned.tolist(), strict=True) if task.partner is None else ():
         better = np.flatnonzero((others.prompt_indices == row) & (values > best + ROUNDING))
         if len(better):
             text, value = others.completions[better[0]], values[better[0]]

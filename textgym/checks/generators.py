@@ -55,7 +55,7 @@ def _judge(subject: Subject) -> None:
     for score in subject.scores.values():
         Scorer(score)(subject.texts)
     if subject.task.make_oracle is not None:
-        subject.task.best_text(subject.task.prompts.prompts[0])
+        subject.task.best_turn(subject.task.prompts.prompts[0])
 
 
 @contextmanager

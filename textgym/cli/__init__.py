@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from textgym.cli import audit, check, comparing, listing, play, training
+from textgym.cli import audit, check, comparing, listing, new_task, play, training
 from textgym.errors import TextGymError
 
 USAGE_ERROR = 2
@@ -45,10 +45,12 @@ app.command()(training.agents)
 app.command()(training.train)
 app.command()(training.generate)
 app.command()(audit.audit)
+app.command("new-task")(new_task.new_task)
 
 bench = typer.Typer(no_args_is_help=True, help="Compare agents and measure speed.")
 bench.command()(comparing.run)
 bench.command()(comparing.report)
+bench.command()(comparing.matrix)
 bench.command()(comparing.throughput)
 bench.command()(comparing.rendering)
 bench.command()(comparing.solving)

@@ -62,6 +62,9 @@ class Advisor:
         yield from self._solve()
         if self._solution is not None:
             prompt = self.env.prompt_index
+            if self.env.task.partner is not None:
+                yield f"regret {self._solution.value((), prompt) - earned:.3f}"
+                return
             text, *others = self._solution.optimal_texts[self.env.task.prompts.texts[prompt]]
             ties = f" and {len(others)} others" if others else ""
             yield f"regret {self._solution.value((), prompt) - earned:.3f}; best text: {self._tell(text)}{ties}"
@@ -72,7 +75,7 @@ class Advisor:
         gold = None if self.env.last_episodes is None else self.env.last_episodes.gold()
         if gold is not None:
             yield f"gold {gold[0]:+.3f}"
-            if task.make_oracle is not None:
+            if task.make_oracle is not None and task.partner is None:
                 yield f"best text in gold: {self._tell(task.best_text(task.prompts.prompts[prompt]))}"
         if self._solution is not None:
             yield from self.compare(earned)

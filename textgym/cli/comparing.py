@@ -1,4 +1,4 @@
-"""``textgym bench``: ``run``, ``report``, ``throughput``, ``rendering`` and ``solving``."""
+"""``textgym bench``: ``run``, ``report``, ``matrix``, ``throughput``, ``rendering`` and ``solving``."""
 
 from __future__ import annotations
 
@@ -50,17 +50,33 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder that `textgym ben
     _tell_report(folder)
 
 
+def matrix(
+    folder: Annotated[Path, typer.Argument(help="Folder that `textgym bench run` wrote.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out the degenerate writers, which take time.")] = False,
+) -> None:
+    """Print every agent on every environment as a Markdown table; bold where an agent has beaten it."""
+    from textgym.benchmarks.matrix import build_matrix, markdown
+
+    for line in markdown(build_matrix(folder, audited=not quick)):
+        typer.echo(line)
+
+
 def throughput(
     rounds: Annotated[int, typer.Option(min=1, help="Paired rounds; medians are printed.")] = 5,
     seconds: Annotated[float, typer.Option(min=0.01, help="Length of one measurement.")] = 0.3,
     sb3: Annotated[
         bool, typer.Option("--sb3", help="Also measure stable-baselines3's PPO through both adapters.")
     ] = False,
+    suite: Annotated[bool, typer.Option("--suite", help="Measure every task of the suite instead.")] = False,
 ) -> None:
     """Measure tokens a second against Gymnasium's CartPole, as ratios within this run."""
     from textgym.benchmarks import throughput
 
-    for line in throughput.report(rounds=rounds, seconds=seconds, sb3=sb3):
+    if suite:
+        lines = throughput.suite(rounds=rounds, seconds=seconds)
+    else:
+        lines = throughput.report(rounds=rounds, seconds=seconds, sb3=sb3)
+    for line in lines:
         typer.echo(line)
 
 

@@ -66,7 +66,8 @@ def describe(factory: EnvFactory, *, max_seconds: float = SECONDS) -> dict[str, 
         "gold": None if task.gold is None else _describe_score(task.gold),
         "success": task.success is not None,
         "illegal_reward": config.scorer().illegal_reward,
-        "ends": ["eos", *(["stop"] if task.stop is not None else []), "length", "illegal"],
+        "turns": task.turns,
+        "ends": [*(["eos"] if task.partner is None else []), *(["stop"] if task.stop else []), "length", "illegal"],
         **_describe_returns(config, solver),
         **_describe_examples(env, solver),
     }
@@ -93,6 +94,19 @@ def step_through(env: TextGenerationEnv, prompt_index: int, text: str) -> dict[s
     return _play(env, prompt_index, partial(next, iter(env.task.encode_completion(text))))
 
 
+def converse(env: TextGenerationEnv, prompt_index: int) -> dict[str, Any]:
+    """Lets the oracle have a conversation, turn by turn, and says the same of it as :func:`step_through`."""
+    prompt, waiting = env.task.prompts.prompts[prompt_index], list[int]()
+
+    def choose() -> int:
+        if not waiting:
+            said = env.task.tokenizer.encode(env.task.best_turn(prompt, env.present_episodes.dialogue(0)))
+            waiting.extend([*said, env.eos_id][: env.task.turn_tokens])
+        return waiting.pop(0)
+
+    return _play(env, prompt_index, choose)
+
+
 def play_randomly(env: TextGenerationEnv, prompt_index: int, rng: np.random.Generator) -> dict[str, Any]:
     """Lets random play write a text, and says the same of it as :func:`step_through`."""
     return _play(env, prompt_index, lambda: int(rng.choice(np.flatnonzero(env.action_masks()))))
@@ -104,7 +118,8 @@ def _play(env: TextGenerationEnv, prompt_index: int, choose: Callable[[], int]) 
     over = False
     while not over:
         _, reward, over, _, info = env.step(choose())
-        rewards.append(reward)
+        replied = int(env.present_episodes.lengths[0]) - len(rewards) - 1
+        rewards += [reward, *[0.0] * replied]  # a partner's tokens earn nothing
     batch: Any = env.last_episodes
     gold = batch.gold()
     return {
@@ -190,6 +205,10 @@ def _describe_examples(env: TextGenerationEnv, solver: _Solver) -> dict[str, Any
     """An example prompt, a best text for it, and a demonstration; None where there is no such text."""
     task, row = env.task, int(env.task.prompts.rows(env.config.split)[0])
     prompt, demonstration = task.prompts.prompts[row], None
+    if task.partner is not None:
+        best_talk = None if task.make_oracle is None else converse(env, row)
+        kind = "reward" if task.gold is None else "gold"
+        return {"example": {"prompt": prompt.text, "best_under": kind, "best": best_talk, "demonstration": None}}
     kind, best = _find_best(task, prompt, solver)
     if task.make_demonstration is not None:
         rng = np.random.default_rng(spawn_seed(0, "demonstration", task.name, task.level))

@@ -21,6 +21,7 @@ from textgym.errors import SolveError
 from textgym.exact.limits import Limits
 from textgym.exact.tree import Floats
 from textgym.exact.values import Optimum, Prefix, PromptIndex
+from textgym.returns import Returns
 from textgym.scoring import Scorer
 from textgym.task import Task
 
@@ -124,6 +125,20 @@ class ConversationSolution(Optimum):
         """The best id to write next, the smallest of equally good ones."""
         values = np.where(self.legal(prefix, prompt), self.q(prefix, prompt), -np.inf)
         return int(values.argmax())
+
+    @property
+    def returns(self) -> Returns:
+        """Not known here: one fixed conversation, whatever is replied, would have to be found."""
+        raise SolveError(
+            f"a conversation's best ({self.optimal_return:g}) and random ({self.random_return:g}) return are known, "
+            "but not that of one fixed text"
+        )
+
+    def policy_value(self, policy: object, **options: object) -> None:
+        """Not possible here: an agent would have to be asked at every history."""
+        raise SolveError("policies are not valued in conversations; use textgym.evaluate for an estimate")
+
+    table_error = policy_value
 
     def _ends(self, ids: list[int]) -> bool:
         raise SolveError("what ends a conversation depends on the replies; ask best_id turn by turn")

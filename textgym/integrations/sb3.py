@@ -50,7 +50,7 @@ class NativeVecEnv(VecEnv):
         if actions > LARGE_ACTION_SPACE:
             warnings.warn(
                 f"{actions} actions: stable-baselines3 is slow and hungry above {LARGE_ACTION_SPACE} (a DQN makes "
-                "15 steps a second at 50,000); use a smaller vocabulary",
+                "15 steps a second at 50,000); use a smaller vocabulary, or wrappers.vector.CandidateActions",
                 stacklevel=2,
             )
         self.envs = envs

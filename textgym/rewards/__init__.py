@@ -15,32 +15,52 @@ from typing import TYPE_CHECKING, Any
 
 from textgym.episodes import Score
 from textgym.errors import ConfigurationError, unknown_name
+from textgym.importing import load_object
 
 if TYPE_CHECKING:
     from textgym.rewards.classifier import ClassifierReward
     from textgym.rewards.combine import PerText, WeightedSum, as_reward
+    from textgym.rewards.diversity import Diversity
+    from textgym.rewards.fluency import CrossEntropy, Fluency
+    from textgym.rewards.lexicon import VaderSentiment, WordScores
     from textgym.rewards.match import EditSimilarity, ExactMatch
+    from textgym.rewards.numeric import SquaredError
+    from textgym.rewards.overlap import Overlap
     from textgym.rewards.preference import PreferenceReward
 
 __all__ = [
     "REWARDS",
     "ClassifierReward",
+    "CrossEntropy",
+    "Diversity",
     "EditSimilarity",
     "ExactMatch",
+    "Fluency",
+    "Overlap",
     "PerText",
     "PreferenceReward",
+    "SquaredError",
+    "VaderSentiment",
     "WeightedSum",
+    "WordScores",
     "as_reward",
     "resolve_reward",
 ]
 
 _MODULES = {
     "ClassifierReward": "classifier",
+    "CrossEntropy": "fluency",
+    "Diversity": "diversity",
     "EditSimilarity": "match",
     "ExactMatch": "match",
+    "Fluency": "fluency",
+    "Overlap": "overlap",
     "PerText": "combine",
     "PreferenceReward": "preference",
+    "SquaredError": "numeric",
+    "VaderSentiment": "lexicon",
     "WeightedSum": "combine",
+    "WordScores": "lexicon",
     "as_reward": "combine",
 }
 
@@ -48,6 +68,13 @@ REWARDS = {
     "reviews": "textgym.rewards.preference:shipped",
     "exact_match": "textgym.rewards.match:ExactMatch",
     "edit_similarity": "textgym.rewards.match:EditSimilarity",
+    "overlap": "textgym.rewards.overlap:Overlap",
+    "fluency": "textgym.rewards.fluency:Fluency",
+    "cross_entropy": "textgym.rewards.fluency:CrossEntropy",
+    "word_scores": "textgym.rewards.lexicon:WordScores",
+    "vader": "textgym.rewards.lexicon:VaderSentiment",
+    "diversity": "textgym.rewards.diversity:Diversity",
+    "squared_error": "textgym.rewards.numeric:SquaredError",
     "classifier": "textgym.rewards.classifier:ClassifierReward",
     "preference": "textgym.rewards.preference:PreferenceReward",
 }
@@ -104,17 +131,17 @@ def _resolve_name(name: object, params: dict[str, Any], level: str | None) -> Sc
     text = str(name)
     plugins = {plugin.name: plugin for plugin in entry_points(group="textgym.rewards")}
     if text == "reviews":
-        return _build(_load(REWARDS[text]), text, {"level": level, **params, "name": text})
+        return _build(load_object(REWARDS[text], "reward"), text, {"level": level, **params, "name": text})
     if text in REWARDS:
-        return _build(_load(REWARDS[text]), text, params)
+        return _build(load_object(REWARDS[text], "reward"), text, params)
     if text in plugins:
         return _from_object(_load_plugin(plugins[text]), text, params)
     if text and Path(text).is_dir():
-        return _build(_load(REWARDS["classifier"]), text, {"path_or_name": text, **params})
+        return _build(load_object(REWARDS["classifier"], "reward"), text, {"path_or_name": text, **params})
     if Path(text).suffix in _WEIGHT_SUFFIXES:
-        return _build(_load(REWARDS["preference"]), text, {"path": text, **params})
+        return _build(load_object(REWARDS["preference"], "reward"), text, {"path": text, **params})
     if ":" in text:
-        return _from_object(_load(text), text, params)
+        return _from_object(load_object(text, "reward"), text, params)
     raise unknown_name("reward (and no such folder)", name, [*REWARDS, *plugins, "module:function"])
 
 
@@ -151,29 +178,3 @@ def _load_plugin(plugin: EntryPoint) -> Any:
         return plugin.load()
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(f"the reward {plugin.name!r} of another package cannot be loaded: {error}") from error
-
-
-def _load(path: str) -> Any:
-    module_name, _, attribute = path.partition(":")
-    module = _import(module_name, path)
-    if not hasattr(module, attribute):
-        public = [name for name in vars(module) if not name.startswith("_")]
-        raise unknown_name(f"attribute of the module {module_name!r}", attribute, public)
-    return getattr(module, attribute)
-
-
-def _import(name: str, path: str) -> Any:
-    unknown = ConfigurationError(
-        f"reward={path!r}: there is no module {name!r} on Python's path; start Python in the folder of {name}.py, or "
-        "add that folder to PYTHONPATH"
-    )
-    if not all(part.isidentifier() for part in name.split(".")):
-        raise unknown
-    try:
-        return importlib.import_module(name)
-    except Exception as error:  # it is the user's code, so it may raise anything
-        if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
-            raise unknown from None
-        raise ConfigurationError(
-            f"reward={path!r}: the module {name!r} cannot be imported: {type(error).__name__}: {error}"
-        ) from error

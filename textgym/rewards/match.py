@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textgym.episodes import EpisodeBatch
-from textgym.errors import RewardError, missing_dependency
+from textgym.errors import missing_dependency
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,18 +63,8 @@ class EditSimilarity:
 
 
 def _best_over_references(batch: EpisodeBatch, compare: Callable[[str, str], float]) -> NDArray[np.float64]:
-    rows = zip(batch.completions, _required_references(batch), strict=True)
+    rows = zip(batch.completions, batch.required_references(), strict=True)
     return np.array([max(compare(text, reference) for reference in known) for text, known in rows], dtype=np.float64)
-
-
-def _required_references(batch: EpisodeBatch) -> list[tuple[str, ...]]:
-    for prompt, references in zip(batch.prompt_texts, batch.references, strict=True):
-        if not references:
-            raise RewardError(
-                f"the prompt {prompt!r} has no reference to compare with; give every prompt a column 'reference', "
-                "or name yours: prompts={'path': ..., 'reference': COLUMN}"
-            )
-    return batch.references
 
 
 def _fold(text: str) -> str:

@@ -30,7 +30,11 @@ tiny          6       4  1                 1,555: fits on a blackboard
 easy         15       5  4 + 2             813,616: can be enumerated in seconds
 medium       60       8  16 + 8            2 * 10**14
 hard        200      16  32 + 16           7 * 10**36
+chinese      22      10  11 + 5            3 * 10**13
 ========  =====  ======  ================  ===========================================
+
+On level ``chinese`` a token is a character: words have to be spelled. To ``夸电影`` (praise the film) the best review
+is ``拍得感人又极精彩又好``. The verb has to fit: films are shot (``拍得``), people act (``演得``).
 
 The test prompts are new pairings of words that are all known from training, so a table cannot solve them.
 
@@ -50,24 +54,26 @@ text                                 gold
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from textgym import characters
+from textgym.characters import CharacterGrammar, list_characters
 from textgym.constraints import Lexicon
 from textgym.episodes import EpisodeBatch, Prompt, Score
 from textgym.errors import TaskError
+from textgym.facts import read_asset
 from textgym.grammars import Grammar, read_words
+from textgym.narratives import Reached
 from textgym.rewards.preference import shipped
 from textgym.task import Facts, Returns, Task
-from textgym.tokenizers import WordTokenizer
+from textgym.tokenizers import CharTokenizer, WordTokenizer
 
 WISHES = {"praise": 1.0, "pan": -1.0, "recommend": 1.0, "slam": -1.0, "defend": 1.0, "mock": -1.0}
 SUBJECTS = ("movie", "actors", "plot", "jokes", "book", "songs", "play", "dancers")  # plural where they end in s
@@ -103,6 +109,7 @@ class Level:
         tokens: Token budget, the end id included.
         scale: Sentiment at which the verdict is worth tanh(1).
         slip: Cost of an order error.
+        characters: Whether a token is a character, not a word.
     """
 
     name: str
@@ -112,23 +119,19 @@ class Level:
     tokens: int
     scale: float
     slip: float
-
-
-@cache
-def _read_asset(name: str) -> Any:
-    return json.loads(files("textgym").joinpath("assets", name).read_text(encoding="utf-8"))
+    characters: bool = False
 
 
 def _list_words(level: str) -> dict[str, str]:
     """The words of the larger levels, which would fill this page."""
-    return {kind: " ".join(lines) for kind, lines in _read_asset("review_words.json")[level].items()}
+    return {kind: " ".join(lines) for kind, lines in read_asset("review_words.json")[level].items()}
 
 
-def _pair(wishes: int, subjects: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Pairings of the first wishes and subjects: prompts for training, and every third one held out."""
+def _pair(wishes: Sequence[str], topics: Sequence[str], link: str = " the ") -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Pairings of wishes and subjects: prompts for training, and every third one held out."""
     split: tuple[list[str], list[str]] = ([], [])
-    for (one, wish), (other, what) in product(enumerate([*WISHES][:wishes]), enumerate(SUBJECTS[:subjects])):
-        split[(one + other) % 3 == 2].append(f"{wish} the {what}")
+    for (one, wish), (other, what) in product(enumerate(wishes), enumerate(topics)):
+        split[(one + other) % 3 == 2].append(f"{wish}{link}{what}")
     return tuple(split[0]), tuple(split[1])
 
 
@@ -145,8 +148,9 @@ LEVELS = {
             scale=1.35,
             slip=0.55,
         ),
-        Level("medium", _list_words("medium"), *_pair(4, 6), tokens=8, scale=2.5, slip=0.4),
-        Level("hard", _list_words("hard"), *_pair(6, 8), tokens=16, scale=4.0, slip=0.25),
+        Level("medium", _list_words("medium"), *_pair([*WISHES][:4], SUBJECTS[:6]), tokens=8, scale=2.5, slip=0.4),
+        Level("hard", _list_words("hard"), *_pair([*WISHES], SUBJECTS), tokens=16, scale=4.0, slip=0.25),
+        Level("chinese", characters.WORDS, *_pair([*characters.WISHES], characters.SUBJECTS, ""), 10, 1.5, 0.4, True),
     )
 }
 
@@ -156,27 +160,33 @@ def make_prompts(level: Level) -> list[Prompt]:
     prompts = []
     for split, texts in (("train", level.train), ("test", level.test)):
         for text in texts:
-            wish, _, subject = text.split()
-            metadata = {"wish": wish, "subject": subject, "sentiment": WISHES[wish], "plural": subject.endswith("s")}
+            wish, subject = (text[0], text[1:]) if level.characters else text.split(" the ")
+            plural = subject.endswith("s") or subject in characters.PEOPLE
+            sentiment = {**WISHES, **characters.WISHES}[wish]
+            metadata = {"wish": wish, "subject": subject, "sentiment": sentiment, "plural": plural}
             prompts.append(Prompt(text, metadata=metadata, split=split if level.test else None))
     return prompts
 
 
 def writable_words(level: Level) -> tuple[str, ...]:
-    """The words that may be written, in id order."""
-    return tuple(word.text for word in read_words(level.words))
+    """The words (or characters) that may be written, in id order."""
+    words = read_words(level.words)
+    return list_characters(words) if level.characters else tuple(word.text for word in words)
 
 
-def make_tokenizer(level: Level) -> WordTokenizer:
-    """The writable words, then those that only prompts use."""
+def make_tokenizer(level: Level) -> WordTokenizer | CharTokenizer:
+    """The writable words (or characters), then those that only prompts use."""
+    if level.characters:
+        return CharTokenizer(dict.fromkeys([*writable_words(level), *"".join((*level.train, *level.test))]))
     prompt_words = [word for text in (*level.train, *level.test) for word in text.split()]
     return WordTokenizer(dict.fromkeys([*writable_words(level), *prompt_words]))
 
 
 @cache
-def make_grammar(level: Level) -> Grammar:
+def make_grammar(level: Level) -> Grammar | CharacterGrammar:
     """The grammar over the level's vocabulary."""
-    return Grammar(read_words(level.words), make_tokenizer(level).vocab_size)
+    kind = CharacterGrammar if level.characters else Grammar
+    return kind(read_words(level.words), make_tokenizer(level).vocab_size)
 
 
 @dataclass(frozen=True)
@@ -205,7 +215,7 @@ class ReviewGold:
         costs += REPETITION * found.repetitions + SILENCE * found.silent
         return np.maximum(verdict - costs, self.range[0])
 
-    def _tables(self, batch: EpisodeBatch) -> tuple[Grammar, NDArray[np.float64], NDArray[np.bool_]]:
+    def _tables(self, batch: EpisodeBatch) -> tuple[Grammar | CharacterGrammar, NDArray[np.float64], NDArray[np.bool_]]:
         cache = self._cache
         if cache.get("prompts") is not batch.prompts:
             cache["wishes"] = np.array(batch.prompts.column("sentiment"), dtype=float)
@@ -221,20 +231,9 @@ class ReviewGold:
         return self
 
 
-@dataclass(frozen=True)
-class ReviewSuccess:
-    """Whether a review's gold score reaches :data:`SUCCESS`."""
-
-    gold: ReviewGold
-
-    def __call__(self, batch: EpisodeBatch) -> NDArray[np.float64]:
-        """1 for success, else 0."""
-        return (self.gold(batch) >= SUCCESS).astype(np.float64)
-
-
 def _findings(level: Level) -> Any:
     """What ``assets/build_reviews.py`` found by enumeration (tiny, easy) or search (medium, hard)."""
-    return _read_asset("reviews.json")[level.name]
+    return read_asset("reviews.json")[level.name]
 
 
 def make_facts(level: Level) -> Facts:
@@ -260,7 +259,8 @@ def make_demonstration(level: Level) -> Callable[[Prompt, np.random.Generator], 
     grammar = make_grammar(level)
 
     def write(prompt: Prompt, rng: np.random.Generator) -> str:
-        return " ".join(grammar.demonstrate(level.tokens, prompt.metadata["sentiment"], prompt.metadata["plural"], rng))
+        words = grammar.demonstrate(level.tokens, prompt.metadata["sentiment"], prompt.metadata["plural"], rng)
+        return ("" if level.characters else " ").join(words)
 
     return write
 
@@ -269,8 +269,8 @@ def _make_reward(level: Level) -> Score:
     return shipped("reviews", level.name)
 
 
-def _make_success(level: Level) -> ReviewSuccess:
-    return ReviewSuccess(ReviewGold(level))
+def _make_success(level: Level) -> Reached:
+    return Reached(ReviewGold(level), SUCCESS)
 
 
 def _make_constraints(level: Level) -> tuple[Lexicon, ...]:
