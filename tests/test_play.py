@@ -478,3 +478,17 @@ def test_mistakes_are_errors_of_textgym(words: list[str], message: str) -> None:
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_in_a_conversation_replies_are_shown_and_the_secret_is_not_used() -> None:
+    envs = EnvFactory("TextGen/GuessNumber-v0", {"level": "easy"})
+    said = say("4", "v", "u", "1", "v", envs=envs)
+    best = solve(envs)
+    hints = re.findall(r"guess 1 to 7 > (\d) (lower|higher|correct)", said)
+    assert [guess for guess, _ in hints] == ["4", "1"]
+    tokens = envs.task().tokenizer
+    for guess, hint in hints:
+        if hint != "correct":
+            value = best.value(tokens.encode(f"{guess} {hint}"), 0)
+            assert f"the best player earns {value:+.3f} from here" in said
+    assert best.optimal_return < 0.9  # a player who knew the secret would earn 1

@@ -42,8 +42,9 @@ class Advisor:
         prompt = self.env.prompt_index
         if prompt not in self._answers:
             yield "solving exactly ..."
+            text = self.env.task.prompts.texts[prompt]  # not the row, behind which a hidden secret may stand
             try:
-                self._answers[prompt] = solve(self.env, prompt=prompt, max_seconds=self.max_seconds)
+                self._answers[prompt] = solve(self.env, prompt=text, max_seconds=self.max_seconds)
             except TextGymError as error:
                 self._answers[prompt] = error
         if self._solution is None:
@@ -63,7 +64,8 @@ class Advisor:
         if self._solution is not None:
             prompt = self.env.prompt_index
             if self.env.task.partner is not None:
-                yield f"regret {self._solution.value((), prompt) - earned:.3f}"
+                mean = self._solution.value((), prompt)
+                yield f"a player who sees no more than the replies earns {mean:.3f} on average, you {earned:.3f}"
                 return
             text, *others = self._solution.optimal_texts[self.env.task.prompts.texts[prompt]]
             ties = f" and {len(others)} others" if others else ""

@@ -171,7 +171,7 @@ class Game:
     def _show(self) -> None:
         """The text so far, then what may come next or what it has earned."""
         prompt = self.task.prompts.texts[self.env.prompt_index]
-        tokens = [self.task.tokenizer.tokens[token] for token in self._ids]
+        tokens = [self.task.tokenizer.tokens[token] for token in self._written]
         ended = self.env.last_episodes
         reason = None if ended is None else ended.stop_reasons[0]
         self._say("\n" + ansi(prompt, tokens, stop_reason=reason, reward=self._earned, colour=self.colour))
@@ -179,6 +179,11 @@ class Game:
             self._list(self._choices.ids)
         else:
             self._say_all(self.advisor.judge(self._earned))
+
+    @property
+    def _written(self) -> list[int]:
+        """The text so far; in a conversation the partner's replies are part of it."""
+        return self.env.present_episodes.ids(0)
 
     def _list(self, ids: list[int]) -> None:
         """One page of tokens."""
@@ -208,9 +213,9 @@ class Game:
         if self._over:
             self._say_all(self.advisor.compare(self._earned))
         else:
-            self._say_all(self.advisor.values(self._choices, self._ids))
+            self._say_all(self.advisor.values(self._choices, self._written))
 
     def _show_opinion(self) -> None:
         if self._over:
             raise ActionError("the text has ended, and there is nothing to choose; u takes back the last token")
-        self._say_all(self.advisor.opinion(self._choices, self._ids, self._observation))
+        self._say_all(self.advisor.opinion(self._choices, self._written, self._observation))
