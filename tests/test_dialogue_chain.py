@@ -6,11 +6,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from talking import ask_oracle, converse, factory_of
 
 from textgym.customers import COST, PARTS
 from textgym.env import TextGenerationEnv
-from textgym.episodes import EpisodeBatch, Prompt
+from textgym.episodes import Prompt
 from textgym.errors import SolveError
 from textgym.evaluation import evaluate
 from textgym.exact import solve
@@ -19,28 +19,6 @@ from textgym.playing import random_act, speak
 from textgym.task import Task
 from textgym.tasks import get
 from textgym.tasks.chain import BREAKS, adding_value, best_value
-
-
-def factory_of(task: Task, split: str = "all") -> EnvFactory:
-    return EnvFactory("TextGen-v0", {"task": task, "split": split})
-
-
-def converse(task: Task, *turns: str, prompt: int = 0, seed: int = 0) -> tuple[EpisodeBatch, float]:
-    """A conversation in which the agent says these turns, whatever it hears."""
-
-    def recite(_: Prompt, said: list[tuple[str, str]]) -> str:
-        return turns[min(sum(side == "agent" for side, _ in said), len(turns) - 1)]
-
-    batch, returns = speak(recite, factory_of(task), prompt_indices=[prompt], seed=seed)
-    return batch, float(returns[0])
-
-
-def ask_oracle(
-    task: Task, episodes: int, split: str = "all", seed: int = 0
-) -> tuple[EpisodeBatch, NDArray[np.float64]]:
-    rows = np.resize(task.prompts.rows(split), episodes)
-    return speak(task.best_turn, factory_of(task, split), prompt_indices=rows, seed=seed)
-
 
 # ---- Dialogue -------------------------------------------------------------------------------------------------------
 

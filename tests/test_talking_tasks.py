@@ -12,44 +12,22 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from talking import ask_oracle, converse, factory_of
 from toys import constant
 
 from textgym.env import TextGenerationEnv
 from textgym.episodes import EpisodeBatch, Prompt
 from textgym.errors import TaskError
 from textgym.exact import ConversationSolution, solve
-from textgym.factory import EnvFactory
 from textgym.partners import pad_replies
-from textgym.playing import play, random_act, speak
+from textgym.playing import play, random_act
 from textgym.talk import Earned, Hidden, Spell, last_tokens, pay
-from textgym.task import Task
 from textgym.tasks import TASKS, get
 from textgym.tasks.wordle import mark
 from textgym.tokenizers import WordTokenizer
 
 NAMES = ("GuessNumber", "Wordle", "Dialogue", "Chain")
 CASES = [(name, level) for name in NAMES for level in ("easy", "medium", "hard")]
-
-
-def factory_of(task: Task, split: str = "all") -> EnvFactory:
-    return EnvFactory("TextGen-v0", {"task": task, "split": split})
-
-
-def converse(task: Task, *turns: str, prompt: int = 0, seed: int = 0) -> tuple[EpisodeBatch, float]:
-    """A conversation in which the agent says these turns, whatever it hears."""
-
-    def recite(_: Prompt, said: list[tuple[str, str]]) -> str:
-        return turns[min(sum(side == "agent" for side, _ in said), len(turns) - 1)]
-
-    batch, returns = speak(recite, factory_of(task), prompt_indices=[prompt], seed=seed)
-    return batch, float(returns[0])
-
-
-def ask_oracle(
-    task: Task, episodes: int, split: str = "all", seed: int = 0
-) -> tuple[EpisodeBatch, NDArray[np.float64]]:
-    rows = np.resize(task.prompts.rows(split), episodes)
-    return speak(task.best_turn, factory_of(task, split), prompt_indices=rows, seed=seed)
 
 
 # ---- all of them ----------------------------------------------------------------------------------------------------

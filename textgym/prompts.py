@@ -278,8 +278,7 @@ def _choose_prompt_column(row: Mapping[str, Any], wanted: str | None, where: str
     candidates = [wanted] if wanted else [name for name in PROMPT_COLUMNS if name in row] or list(row)
     if candidates[:1] and candidates[0] in row and (len(candidates) == 1 or candidates[0] in PROMPT_COLUMNS):
         return str(candidates[0])
-    known = ", ".join(map(repr, row)) or "none"
-    names = [wanted.lower()] if wanted else PROMPT_COLUMNS
+    known, names = ", ".join(map(repr, row)) or "none", [wanted.lower()] if wanted else PROMPT_COLUMNS
     capitals = [name for name in map(str, row) if name.lower() in names]
     hint = f" Did you mean {capitals[0]!r}?" if capitals else suggestion(wanted, map(str, row)) if wanted else ""
     raise PromptError(
