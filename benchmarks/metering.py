@@ -15,6 +15,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from textgym.episodes import STOP_REASONS
 from textgym.factory import EnvFactory
+from textgym.vector_env import RESTS
 
 from .meter import Integers, Meter
 
@@ -58,7 +59,8 @@ class MeteredEnv(gym.Wrapper[Any, Any, Any, Any]):
 class MeteredVectorEnv(VectorWrapper[Any, Any, Any, Any, Any]):
     """A native vector environment whose steps and episodes go through a meter.
 
-    In NEXT_STEP mode the step that resets a lane is free for that lane. Attributes that this class does not
+    In NEXT_STEP mode the step that resets a lane is free for that lane, in DISABLED mode one in which a lane rests.
+    Attributes that this class does not
     have, such as ``action_masks`` or ``eos_id``, are the environment's.
     """
 
@@ -69,6 +71,7 @@ class MeteredVectorEnv(VectorWrapper[Any, Any, Any, Any, Any]):
         base: Any = env.unwrapped
         self._base = base
         self._next_step = env.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
+        self._disabled = env.metadata["autoreset_mode"] is AutoresetMode.DISABLED
         self._resting = _NOBODY  # lanes that sit out the next step
         self._writing = env.num_envs
 
@@ -86,6 +89,8 @@ class MeteredVectorEnv(VectorWrapper[Any, Any, Any, Any, Any]):
         Raises:
             BudgetSpent: if the budget has not a step left for every lane that would write a token.
         """
+        if self._disabled:
+            self._writing = self.num_envs - int(np.count_nonzero(np.asarray(actions) == RESTS))
         self._meter.spend(self._writing)
         result = self.env.step(actions)
         base = self._base

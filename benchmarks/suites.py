@@ -97,16 +97,16 @@ class Suite:
 
 
 LEARNERS = ("uniform", "q_learning", "dqn", "ppo", "maskable_ppo", "a2c")
-MATRIX_STEPS = 200_000
+MATRIX_STEPS = 100_000
 
 
-def _matrix() -> Suite:
-    """Every agent on every task at its default level, with equal budgets and untuned defaults."""
+def _matrix(name: str, level: str) -> Suite:
+    """Every agent on every task at one level, with equal budgets and untuned defaults."""
     return Suite(
-        name="matrix",
-        title="Every agent on every task",
+        name=name,
+        title=f"Every agent on every task at level {level}",
         entries=tuple(
-            Entry(agent=agent, steps=MATRIX_STEPS, env_id=f"TextGen/{task}-v0")
+            Entry(agent=agent, steps=MATRIX_STEPS, env_id=f"TextGen/{task}-v0", env={"level": level})
             for task in tasks.names()
             for agent in LEARNERS
         ),
@@ -127,7 +127,8 @@ SUITES: Mapping[str, Suite] = {
                 Entry(agent="ppo", steps=300_000),
             ),
         ),
-        _matrix(),
+        _matrix("matrix", "easy"),
+        _matrix("hard", "hard"),
     )
 }
 

@@ -6,9 +6,13 @@ Actions are drawn beforehand; rewards and numeric infos are on, the true score i
 
 from __future__ import annotations
 
+import os
+import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -17,7 +21,9 @@ from numpy.typing import NDArray
 
 import textgym  # noqa: F401 - registers the ids
 from textgym import tasks
+from textgym.errors import ConfigurationError
 
+MARKS = ("<!-- speed of the suite: begin -->", "<!-- speed of the suite: end -->")
 LANES = (1, 64, 1024, 4096)
 _DRAWN = 64  # steps' worth of actions drawn beforehand
 
@@ -188,13 +194,57 @@ def report(*, rounds: int = 5, seconds: float = 0.3, sb3: bool = False) -> Itera
 def suite(*, rounds: int = 5, seconds: float = 0.3, lanes: int = 1024) -> Iterator[str]:
     """Yields a line for each task of the suite: its native vector environment against CartPole's."""
     yield f"{'':<46}{'ratio':>7}  (spread over {rounds} rounds)  {'rate':>10}"
+    for name, measured in measure_suite(rounds=rounds, seconds=seconds, lanes=lanes):
+        yield _line(f"{name}, {lanes} lanes / CartPole-v1 native", measured)
+
+
+def measure_suite(*, rounds: int, seconds: float, lanes: int = 1024) -> Iterator[tuple[str, Ratio]]:
+    """Yields each task of the suite, at its default level, with its speed against CartPole's."""
     for name in tasks.names():
         runs = {
             "ours": vector(f"TextGen/{name}-v0", lanes, native=True),
             "CartPole": vector("CartPole-v1", lanes, native=True),
         }
-        rates = measure(runs, rounds=rounds, seconds=seconds)
-        yield _line(f"{name}, {lanes} lanes / CartPole-v1 native", ratio(rates, "ours", "CartPole"))
+        yield name, ratio(measure(runs, rounds=rounds, seconds=seconds), "ours", "CartPole")
+
+
+def markdown(measured: Iterable[tuple[str, Ratio]], *, rounds: int, lanes: int = 1024) -> Iterator[str]:
+    """Yields the lines of a table of the suite's speed, with the machine and the day below."""
+    yield f"| task | tags | tokens a second, {lanes:,} lanes | times CartPole's steps | lowest to highest of {rounds} |"
+    yield "| --- | --- | ---: | ---: | ---: |"
+    for name, found in measured:
+        tags = ", ".join(tasks.TASKS[name].tags)
+        yield f"| {name} | {tags} | {found.rate:,.0f} | {found.median:.2f} | {found.low:.2f} to {found.high:.2f} |"
+    yield ""
+    yield f"Measured on {date.today():%d %B %Y} on {describe_machine()}."
+
+
+def describe_machine() -> str:
+    """The processor, the number of cores, and the versions that speed depends on."""
+    versions = f"Python {platform.python_version()}, NumPy {np.__version__}, Gymnasium {gym.__version__}"
+    return f"{_processor()}, {os.cpu_count()} cores, {platform.system()}, {versions}"
+
+
+def _processor() -> str:
+    described = Path("/proc/cpuinfo")  # elsewhere platform knows it
+    lines = described.read_text(encoding="utf-8").splitlines() if described.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(names), "") or platform.processor() or platform.machine()
+
+
+def renew_page(page: Path, lines: Iterable[str]) -> None:
+    """Puts these lines between the page's two marks.
+
+    Raises:
+        ConfigurationError: if the page has no such marks; it is read before the lines are made.
+    """
+    text = page.read_text(encoding="utf-8") if page.is_file() else ""
+    before, begin, rest = text.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not end:
+        raise ConfigurationError(f"the page {str(page)!r}: expected a file with the lines {MARKS[0]} and {MARKS[1]}")
+    table = "\n".join(lines)
+    page.write_text(f"{before}{begin}\n\n{table}\n\n{end}{after}", encoding="utf-8")
 
 
 def _vector_lines(lanes: int, rounds: int, seconds: float) -> Iterator[str]:

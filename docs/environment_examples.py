@@ -6,13 +6,12 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
+from environment_writing import Written, best_text, clumsy_text, random_text
 
-from textgym.cli.facts import converse, open_env, play_randomly, step_through
+from textgym.cli.facts import converse, open_env, step_through
 from textgym.errors import TextGymError
 from textgym.exact import solve
 from textgym.factory import EnvFactory
-from textgym.keys import spawn_seed
 from textgym.pictures import prefix_tree
 from textgym.rendering import Overlay, html
 from textgym.rendering.spelling import visible
@@ -23,20 +22,40 @@ SOLVED_TEXTS, DRAWN_TEXTS = 2_000_000, 20_000
 
 def examples(facts: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
     """The best text, a demonstration, and the favourite of a reward that is not gold, else a random text."""
-    best, demonstration = facts["example"]["best"], facts["example"]["demonstration"]
-    if best is not None:
-        yield best, f"the best text under {'gold' if facts['example']['best_under'] == 'gold' else 'the reward'}"
+    best, demonstration, favourite = facts["example"]["best"], facts["example"]["demonstration"], find_favourite(facts)
+    praise = f"the best text under {'gold' if facts['example']['best_under'] == 'gold' else 'the reward'}"
+    if best is not None and facts["turns"] > 1:
+        written = best_text(factory(facts))
+        yield row_of(facts, written), praise
+        yield (
+            row_of(facts, clumsy_text(factory(facts), written.reward)),
+            "clumsy play: at random first, and then as well as it can",
+        )
+    elif best is not None:
+        yield best, praise
     if demonstration is not None:
         yield demonstration, "a demonstration, as people might write it"
-    env, favourite = open_env(factory(facts)), find_favourite(facts)
-    row = env.task.prompts.index_of(facts["example"]["prompt"])
     if best is not None and favourite not in (None, best["text"]):
-        written = step_through(env, row, favourite)
+        env = open_env(factory(facts))
+        written = step_through(env, env.task.prompts.index_of(facts["example"]["prompt"]), favourite)
         lost = number(best["gold"] - written["gold"])
         yield written, f"the favourite of the reward: no text earns more, and its gold is {lost} below the best"
     else:
-        rng = np.random.default_rng(spawn_seed(0, "random example", facts["task"], facts["level"]))
-        yield play_randomly(env, row, rng), "random play"
+        written = random_text(factory(facts))
+        fails = facts["turns"] > 1 and written.reward <= (facts["reward"]["range"][0] or 0.0)
+        yield row_of(facts, written), "failing play: at random" if fails else "random play"
+
+
+def row_of(facts: dict[str, Any], written: Written) -> dict[str, Any]:
+    """An example as the others are; a conversation also has its turns."""
+    return {"prompt": facts["example"]["prompt"], "text": written.turns[0][1], **vars(written)}
+
+
+def spoken(written: dict[str, Any]) -> str:
+    """The cell of an example: a text, or a conversation in which the answers are in italics."""
+    turns = written.get("turns", [("agent", written["text"])])
+    shown = [code(text) if side == "agent" else f"*{visible(text)}*" for side, text in turns if text]
+    return " ".join(shown) or "*(empty)*"
 
 
 def find_favourite(facts: dict[str, Any]) -> Any:

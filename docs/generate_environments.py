@@ -1,7 +1,7 @@
-"""Writes docs/environments: a page for each task, from the task's docstring and its numbers.
+"""Writes what the docs say about tasks: a page for each in docs/environments, the gallery, the tables of the suite.
 
 Run ``python docs/generate_environments.py`` to write them; with ``--check`` it writes nothing and fails where a page
-differs from what it would write.
+differs from what it would write. A task whose package is not installed is left out, and its pages stay as they are.
 """
 
 from __future__ import annotations
@@ -11,43 +11,63 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from environment_examples import code, examples, number, picture, slug
+from environment_examples import code, examples, number, picture, slug, spoken
+from environment_gallery import gallery_page
+from environment_tables import MARKS, env_ids, fill, level_facts, mark, missing, table
 
 from textgym import registration, tasks
-from textgym.cli.facts import describe
 from textgym.cli.listing import mask_sentence, prompts_sentence, range_sentence
-from textgym.factory import EnvFactory
 
-FOLDER = Path(__file__).parent / "environments"
+DOCS = Path(__file__).parent
+FOLDER = DOCS / "environments"
 HISTORY: dict[tuple[str, int], str] = {}
 """(task, version) -> what changed; every version after the first needs its line."""
-
-MARKS = {"random": "≈ ", "blind": "≥ ", "best": "≥ "}
 
 
 def pages() -> dict[str, str]:
     """Every file of the folder: its name, and its text."""
     files = {"index.md": index_page()}
     for name in tasks.names():
-        files |= task_files(name)
+        files |= kept_files(name) if missing(name) else task_files(name)
     return files
+
+
+def kept_files(name: str) -> dict[str, str]:
+    """The files of a task that cannot be made here, as they are."""
+    return {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob(f"{slug(name)}.*")}
+
+
+def overviews() -> dict[str, str]:
+    """The pages about all tasks at once, if all of them can be made here."""
+    if absent := [f"{name} ({why})" for name in tasks.names() if (why := missing(name))]:
+        print(f"the gallery and the suite's tables stay as they are; not to be made here: {', '.join(absent)}")
+        return {}
+    return {"gallery.md": gallery_page(), "suite.md": fill((DOCS / "suite.md").read_text(encoding="utf-8"))}
 
 
 def main(arguments: list[str]) -> int:
     """Writes the pages or checks them; returns the exit status."""
     if arguments == ["--check"]:
-        return check(pages(), FOLDER)
+        return max(check(pages(), FOLDER), check(overviews(), DOCS, whole=False))
     if arguments:
         raise SystemExit(__doc__)
     FOLDER.mkdir(exist_ok=True)
-    for name, text in pages().items():
-        (FOLDER / name).write_text(text, encoding="utf-8", newline="\n")
+    for folder, files in ((FOLDER, pages()), (DOCS, overviews())):
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8", newline="\n")
     return 0
 
 
-def check(files: dict[str, str], folder: Path) -> int:
-    """Compares what would be written with what is there; names every file that differs."""
-    there = {path.name: path.read_text(encoding="utf-8", errors="replace") for path in folder.glob("*.*")}
+def check(files: dict[str, str], folder: Path, *, whole: bool = True) -> int:
+    """Compares what would be written with what is there; names every file that differs.
+
+    Args:
+        files: What would be written.
+        folder: Where.
+        whole: Whether nothing else may be in the folder.
+    """
+    paths = [*folder.glob("*.*")] if whole else [folder / name for name in files if (folder / name).exists()]
+    there = {path.name: path.read_text(encoding="utf-8", errors="replace") for path in paths}
     wrong = [name for name in sorted(files.keys() | there.keys()) if files.get(name) != there.get(name)]
     for name in wrong:
         what = "is missing" if name not in there else "belongs to no task" if name not in files else "is out of date"
@@ -60,7 +80,8 @@ def check(files: dict[str, str], folder: Path) -> int:
 INDEX = """\
 # Environments
 
-Every environment is one task at several levels. The default level is printed in bold; `level=` chooses another.
+Every environment is one task at several levels: [the suite](../suite.md) says which is good for what, and the
+[gallery](../gallery.md) shows texts of each. The default level is printed in bold; `level=` chooses another.
 `TextGen-v0` is another name of {default}, for use with your own prompts, tokenizers and rewards: all environments take
 the arguments of {{py:func}}`textgym.configuration.configure`.
 
@@ -115,7 +136,7 @@ def index_page() -> str:
 def task_files(name: str) -> dict[str, str]:
     """The page of one task, and its picture."""
     task, env_id = tasks.get(name), env_ids(name)[0]
-    levels = [describe(EnvFactory(env_id, {"level": level}), max_seconds=0.0) for level in task.levels]
+    levels = [level_facts(name, level) for level in task.levels]
     default = next(facts for facts in levels if facts["level"] == task.level)
     shown, files = picture(name, levels)
     parts = [f"# {name}", task.summary, shown, field_table(default)]
@@ -180,11 +201,6 @@ def return_table(levels: list[dict[str, Any]]) -> str:
     return table(["Level", "Prompts", "Score", "Random:", "Blind:", "Best:"], rows)
 
 
-def mark(row: dict[str, Any], which: str) -> str:
-    """A return with the mark that it needs."""
-    return "" if row[which] is None else MARKS[which] * (which in row["inexact"]) + number(row[which])
-
-
 def history(env_id: str, name: str) -> str:
     """A line for each version, the latest first."""
     latest = int(env_id.rpartition("-v")[2])
@@ -197,21 +213,8 @@ def example_table(facts: dict[str, Any]) -> str:
     rows = []
     for written, why in examples(facts):
         gold = "" if written["gold"] is None else number(written["gold"])
-        text = code(written["text"]) if written["text"] else "*(empty)*"
-        rows.append([text, number(written["reward"]), gold, why])
+        rows.append([spoken(written), number(written["reward"]), gold, why])
     return table(["Text", "Reward:", "Gold:", "Why"], rows)
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown; columns whose title ends with a colon are numbers, and stand on the right."""
-    titles, rules = [title.rstrip(":") for title in head], ["---:" if title.endswith(":") else "---" for title in head]
-    safe = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [titles, rules, *safe])
-
-
-def env_ids(name: str) -> list[str]:
-    """The ids of a task, its own first."""
-    return sorted((i for i in registration.env_ids() if registration.task_name(i) == name), key=len, reverse=True)
 
 
 if __name__ == "__main__":

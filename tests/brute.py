@@ -51,7 +51,7 @@ def problems(draw: st.DrawFn) -> Task:
     words = [chr(97 + number) for number in range(draw(st.integers(1, 3)))]
     prompts = [Prompt(text) for text in ("x", "y", "x y")[: draw(st.integers(1, 3))]]
     rules: list[Any] = [Lexicon(tuple(words))]
-    rules += [MinLength(draw(st.integers(1, 3)))] if draw(st.booleans()) else []
+    rules += [MinLength(draw(st.integers(1, len(words))))] if draw(st.booleans()) else []
     rules += [NoRepeat()] if draw(st.booleans()) else []
     return replace(
         PLAIN,

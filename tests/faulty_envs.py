@@ -539,6 +539,35 @@ class VectorSharesItsBuffer(TextGenerationVectorEnv):
         return self._core.tokens, *super().step(actions)[1:]
 
 
+@planted("last_texts")
+class LastReturnsOfNobody(TextGenerationVectorEnv):
+    """last_returns of the vector environment leaves out what the texts were paid"""
+
+    def step(self, actions: Any) -> Any:
+        returned = super().step(actions)
+        self.last_returns = np.zeros_like(self.last_returns)
+        return returned
+
+
+@planted("last_texts")
+class LastEpisodesStay(TextGenerationVectorEnv):
+    """last_episodes of the vector environment is still there in the steps after the end"""
+
+    def _forget(self) -> None:
+        pass
+
+
+@planted("last_texts")
+class LastEpisodesOfOthers(TextGenerationVectorEnv):
+    """last_episodes of the vector environment holds the ended texts in another order"""
+
+    def step(self, actions: Any) -> Any:
+        returned = super().step(actions)
+        if self.last_episodes is not None:
+            self.last_episodes = self.last_episodes.take(np.arange(len(self.last_episodes))[::-1])
+        return returned
+
+
 # ---- all of them --------------------------------------------------------------------------------------------------
 
 

@@ -1,13 +1,16 @@
-"""What the tests of the suite's conversations share: saying given turns, and asking the oracle."""
+"""What the tests of conversations share: saying given turns, asking the oracle, playing what a solution says."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textgym.episodes import EpisodeBatch, Prompt
+from textgym.exact import ConversationSolution, solve
 from textgym.factory import EnvFactory
-from textgym.playing import speak
+from textgym.playing import FirstEpisodes, speak
 from textgym.task import Task
 
 
@@ -30,3 +33,25 @@ def ask_oracle(
 ) -> tuple[EpisodeBatch, NDArray[np.float64]]:
     rows = np.resize(task.prompts.rows(split), episodes)
     return speak(task.best_turn, factory_of(task, split), prompt_indices=rows, seed=seed)
+
+
+def play_best(task: Task, solution: ConversationSolution, episodes: int, split: str = "all") -> NDArray[np.float64]:
+    """What the best player really earns, with chance from as many keys."""
+    envs: Any = factory_of(task, split).vector(episodes).unwrapped
+    envs.reset(seed=7)
+    first, known = FirstEpisodes(episodes), dict[tuple[str, tuple[int, ...]], int]()
+    while first.waiting.any():
+        batch = envs.present_episodes
+        places = [(prompt, tuple(batch.ids(row))) for row, prompt in enumerate(batch.prompt_texts)]
+        for row in np.flatnonzero(first.waiting).tolist():
+            if places[row] not in known:
+                known[places[row]] = solution.best_id(places[row][1], places[row][0])
+        envs.step(np.array([known.get(place, envs.eos_id) for place in places]))
+        first.collect(envs)
+    return first.result()[1]
+
+
+def solved(task: Task, **options: Any) -> ConversationSolution:
+    solution = solve(task, **options)
+    assert isinstance(solution, ConversationSolution)
+    return solution

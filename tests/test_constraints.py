@@ -121,6 +121,18 @@ def test_grammar_allows_nothing_after_a_forbidden_token() -> None:
     assert masks(VERSE, [[2], [2, 0], [0, 1], [0, 2, 2]]) == [[], [], [], []]
 
 
+@given(TEXTS)
+def test_grammar_follows_a_text_as_it_reads_it(texts: list[list[int]]) -> None:
+    completions = np.full((len(texts), 6), WORDS.vocab_size, dtype=np.int32)
+    for row, ids in enumerate(texts):
+        completions[row, : len(ids)] = ids
+    states = np.zeros(len(texts), dtype=np.int64)
+    for column in completions.T:
+        states = VERSE.follow(WORDS, states, column)
+    assert states.tolist() == VERSE.read(WORDS, completions, np.array([len(ids) for ids in texts])).tolist()
+    assert [np.flatnonzero(row).tolist() for row in VERSE.legal(WORDS, states)] == masks(VERSE, texts)
+
+
 def test_grammar_begins_anew_after_the_end_of_a_turn_and_overlooks_foreign_tokens() -> None:
     assert masks(VERSE, [[0, 2, 3], [0, 2, 3, 4], [0, 4], [0, 2, 3, 1]]) == [[0, 1], [0, 1], [2], [2]]
 

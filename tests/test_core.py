@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import BUDGET, EOS, PLAIN, PROMPTS, TOYS, WORDS, A, B, C, D, Faulty, Ids, Recorder, TwoEnds, stop_at_c, toy
 
-from textgym.constraints import MinLength, NoRepeat
+from textgym.constraints import Grammar, MinLength, NoRepeat
 from textgym.core import GenerationCore
 from textgym.episodes import STOP_REASONS
-from textgym.errors import ActionError, ConfigurationError, EpisodeOverError, PromptError, RewardError
+from textgym.errors import ActionError, ConfigurationError, EpisodeOverError, PromptError, RewardError, TaskError
+from textgym.legality import check_prompt_index
 from textgym.scoring import Scorer
 from textgym.task import Task
 
@@ -36,7 +42,7 @@ class Reference:
         self, *, allowed: frozenset[int], ends: tuple[int, ...], at_least: int, repeat: bool, stop: int | None
     ):
         self.allowed, self.ends, self.at_least, self.repeat, self.stop = (
-            allowed or {ends[0]},
+            allowed,
             ends,
             at_least,
             repeat,
@@ -46,8 +52,7 @@ class Reference:
 
     def legal(self) -> set[int]:
         too_short = len(self.ids) < self.at_least
-        ids = {i for i in self.allowed if not (too_short and i in self.ends) and (self.repeat or i not in self.ids)}
-        return ids or {self.ends[0]}
+        return {i for i in self.allowed if not (too_short and i in self.ends) and (self.repeat or i not in self.ids)}
 
     def step(self, token: int) -> str | None:
         legal = token in self.legal()
@@ -87,16 +92,26 @@ def test_the_core_does_what_the_reference_does(data: st.DataObject) -> None:
             allowed=legal, ends=tokenizer.eos_ids, at_least=at_least, repeat=repeat, stop=C if stop else None
         )
 
+    if not legal:
+        with pytest.raises(TaskError, match="forbid every id, the end included, before anything is written"):
+            make_core(task, size)
+        return
     core = make_core(task, size)
     references = [begin() for _ in range(size)]
     restart = None
     for _ in range(data.draw(st.integers(1, 14))):
+        if not all(core.over[row] or reference.legal() for row, reference in enumerate(references)):
+            with pytest.raises(TaskError, match="forbid every id, the end included, after"):
+                core.masks()
+            with pytest.raises(TaskError, match="forbid every id, the end included, after"):
+                core.step(np.zeros(size, dtype=np.int64), restart)
+            return
         masks = core.masks()
         for row, reference in enumerate(references):
             if not core.over[row]:
                 assert set(np.flatnonzero(masks[row]).tolist()) == reference.legal()
         assert masks.any(axis=1).all()
-        actions = np.array([data.draw(st.sampled_from(sorted(r.legal())) | ids) for r in references])
+        actions = np.array([data.draw(st.sampled_from(sorted(r.legal()) or [0]) | ids) for r in references])
         recorder.calls.clear()
         rewards, ending = core.step(actions, restart)
         expected = {}
@@ -167,17 +182,108 @@ def test_a_tokenizers_own_pad_is_a_masked_action() -> None:
     assert reasons(core.step([5])[1]) == ["illegal"]
 
 
-def test_a_text_that_may_not_go_on_may_always_end() -> None:
-    core = make_core(toy(constraints=(Ids(frozenset({A})), NoRepeat())))
-    core.step([A])
-    assert np.flatnonzero(core.masks()[0]).tolist() == [EOS]
-    assert reasons(core.step([EOS])[1]) == ["eos"]
+def test_a_mask_that_forbids_everything_is_an_error_that_names_the_text() -> None:
+    core = make_core(toy(constraints=(Ids(frozenset({A, B})), NoRepeat())), 2)
+    core.step([A, B])
+    core.step([B, A])
+    prompt = re.escape(repr(core.prompts.texts[core.prompt_indices[0]]))
+    said = rf"constraints of Toy \(one\), Ids, NoRepeat, forbid every id, .* after 'a b' to the prompt {prompt}"
+    for _ in range(2):  # nothing has changed in between
+        with pytest.raises(TaskError, match=said):
+            core.step([EOS, EOS])
+        with pytest.raises(TaskError, match=said):
+            core.masks()
+    assert core.lengths.tolist() == [2, 2]
 
 
-def test_masks_that_allow_nothing_allow_the_end() -> None:
-    core = make_core(toy(constraints=(Ids(frozenset()),)))
-    assert np.flatnonzero(core.masks()[0]).tolist() == [EOS]
-    assert reasons(core.step([EOS])[1]) == ["eos"]
+def test_a_mask_that_forbids_everything_from_the_start_is_an_error_at_once() -> None:
+    with pytest.raises(TaskError, match=r"constraints of Toy \(one\), Ids, forbid every id, .* before anything"):
+        make_core(toy(constraints=(Ids(frozenset()),)))
+
+
+def test_a_text_that_is_over_may_have_nothing_left_to_write() -> None:
+    grammar = Grammar("a", {"a": {"a": "b"}, "b": {"b": "b"}}, ends=("b",))
+    core = make_core(toy(constraints=(grammar,)), 2)
+    assert reasons(core.step([B, A])[1]) == ["illegal"]
+    assert [np.flatnonzero(mask).tolist() for mask in core.masks()] == [[EOS], [B, EOS]]
+
+
+@dataclass(frozen=True)
+class Counting:
+    """Forbids to write the last token again, and counts how often it is asked."""
+
+    calls: list[int] = field(default_factory=list)
+    static: bool = False
+
+    def __call__(self, tokenizer: Any, completions: Any, lengths: Any) -> Any:
+        self.calls.append(len(completions))
+        mask = np.ones((len(completions), tokenizer.vocab_size + 1), dtype=bool)
+        rows = np.arange(len(completions))
+        mask[rows, np.where(lengths > 0, completions[rows, lengths - 1], tokenizer.vocab_size)] = False
+        return mask[:, :-1]
+
+
+def test_a_mask_is_made_once_for_the_agent_and_for_what_it_chooses() -> None:
+    rule = Counting()
+    core = make_core(toy(constraints=(rule,)), 3)
+    for step, actions in enumerate(([A, A, A], [B, B, B], [A, A, A], [B, B, EOS])):
+        assert core.masks()[0, actions[0]]
+        assert core.masks([0, 2]).shape == (2, core.vocab_size)
+        core.step(actions)
+        assert len(rule.calls) == step + 1
+    core.step([C, C, 0], np.array([2]))
+    core.masks()
+    assert len(rule.calls) == 6
+
+
+RULED = toy(constraints=(Grammar("s", {"s": {"a": "t", "b": "s"}, "t": {"b": "s", "c": "t"}}, ends=("s", "t")),))
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_kept_masks_are_those_of_the_text_whatever_happens_to_it(data: st.DataObject) -> None:
+    """Steps, restarts, states, places and copies in any order; the constraint itself says what is right."""
+    core = make_core(RULED, 3, seed=1)
+    state, restart = core.get_state(), None
+    for _ in range(data.draw(st.integers(1, 12))):
+        what = data.draw(st.sampled_from(["step", "step", "look", "copy", "pickle", "save", "load", "place", "reset"]))
+        if what == "step":
+            core.step(np.array(data.draw(st.lists(st.integers(0, EOS), min_size=3, max_size=3))), restart)
+        elif what in ("copy", "pickle"):
+            old, core = core, copy.deepcopy(core) if what == "copy" else pickle.loads(pickle.dumps(core))
+            old.reset(np.arange(3))
+            old.step(np.array([A, A, A]))
+        elif what == "save":
+            state = core.get_state()
+        elif what == "load":
+            core.set_state(state)
+        elif what == "place":
+            ids = np.array(data.draw(st.lists(st.sampled_from([A, B]), min_size=3, max_size=3)), dtype=np.int32)
+            core.place(np.zeros(3, dtype=np.int64), ids[:, None], np.zeros(3))
+        elif what == "reset":
+            core.reset(np.array([0, 2]))
+        over = np.flatnonzero(core.over)
+        restart = over if over.size else None
+        if what != "step" or data.draw(st.booleans()):
+            expected = core.fixed_mask & core.rules[0](core.tokenizer, core.completions, core.lengths)
+            expected[~expected.any(axis=1), EOS] = True
+            assert core.masks().tolist() == expected.tolist()
+
+
+def test_prompts_may_be_a_file_and_no_table_of_texts_is_made(tmp_path: Path) -> None:
+    task = toy(prompts=["praise the movie", "pan", "pan the plot"])
+    np.save(tmp_path / "ids.npy", task.prompts.ids)
+    mapped = np.load(tmp_path / "ids.npy", mmap_mode="r")
+    plain, on_disk = make_core(task, 8), make_core(task, 8)
+    on_disk.prompts = copy.copy(task.prompts)
+    on_disk.prompts.ids = mapped
+    for core in (plain, on_disk):
+        core.reset(np.arange(8))
+        core.place(np.resize([0, 1, 2], 8), np.full((8, 1), A, dtype=np.int32), np.zeros(8))
+        core.reset(np.arange(4))
+    assert on_disk.tokens.tolist() == plain.tokens.tolist()
+    shapes = [value.shape for value in vars(plain).values() if isinstance(value, np.ndarray)]
+    assert (len(task.prompts), plain.width) not in shapes
 
 
 # ---- what may not be asked ----------------------------------------------------------------------------------------
@@ -267,7 +373,7 @@ def test_after_a_failed_reward_the_text_is_over(timing: str) -> None:
 @pytest.mark.parametrize("index", [-1, len(PROMPTS), 0.5, "0", True, [0, 9], None])
 def test_prompt_indices_are_whole_numbers_in_range(index: Any) -> None:
     with pytest.raises(PromptError, match=f"0 to {len(PROMPTS) - 1}"):
-        make_core(PLAIN).check_prompt_index(index)
+        check_prompt_index(index, 2, len(PROMPTS))
 
 
 # ---- rewards and randomness ---------------------------------------------------------------------------------------

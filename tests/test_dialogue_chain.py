@@ -11,14 +11,14 @@ from talking import ask_oracle, converse, factory_of
 from textgym.customers import COST, PARTS
 from textgym.env import TextGenerationEnv
 from textgym.episodes import Prompt
-from textgym.errors import SolveError
 from textgym.evaluation import evaluate
 from textgym.exact import solve
 from textgym.factory import EnvFactory
 from textgym.playing import random_act, speak
+from textgym.smithy import BREAKS
 from textgym.task import Task
 from textgym.tasks import get
-from textgym.tasks.chain import BREAKS, adding_value, best_value
+from textgym.tasks.chain import adding_value, best_value
 
 # ---- Dialogue -------------------------------------------------------------------------------------------------------
 
@@ -110,8 +110,6 @@ def test_a_changed_mind_is_found_by_confirming_only() -> None:
 def test_exact_dialogue() -> None:
     solution = solve(EnvFactory("TextGen/Dialogue-v0", {"split": "train"}))
     assert solution.optimal_return == pytest.approx(0.95) == pytest.approx(get("Dialogue").max_return)
-    with pytest.raises(SolveError, match="random beyond its prompts"):
-        solve("TextGen/Dialogue-v0", level="hard")
 
 
 # ---- Chain ----------------------------------------------------------------------------------------------------------
@@ -175,8 +173,6 @@ def test_chance_comes_from_the_key() -> None:
     task = get("Chain", "hard")
     texts = [ask_oracle(task, 60, seed=seed)[0].completions for seed in (0, 0, 1000)]
     assert texts[0] == texts[1] != texts[2]
-    with pytest.raises(SolveError, match="random beyond its prompts"):
-        solve(factory_of(task))
 
 
 def test_luck_is_not_called_impossible() -> None:

@@ -73,14 +73,20 @@ def test_the_check_names_what_differs(
 
 def test_the_command_writes_and_checks(pages: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generate_environments, "pages", lambda: pages)
+    monkeypatch.setattr(generate_environments, "overviews", lambda: {"gallery.md": "# Gallery\n"})
+    monkeypatch.setattr(generate_environments, "DOCS", tmp_path)
     monkeypatch.setattr(generate_environments, "FOLDER", tmp_path / "environments")
     assert generate_environments.main(["--check"]) == 1
     assert generate_environments.main([]) == 0
     assert generate_environments.main(["--check"]) == 0
     assert {path.name for path in (tmp_path / "environments").iterdir()} == pages.keys()
+    (tmp_path / "gallery.md").write_text("# Old\n", encoding="utf-8")
+    assert generate_environments.main(["--check"]) == 1
     with pytest.raises(SystemExit, match="--check"):
         generate_environments.main(["--chekc"])
 
+
+# ---- a page for each task ------------------------------------------------------------------------------------------
 
 FIELDS = (
     "Id",
@@ -116,8 +122,9 @@ def test_every_id_has_a_page_with_all_fields(pages: dict[str, str], env_id: str)
                 (line,) = [line for line in page.splitlines() if line.startswith(f"| {level} | {split} | {kind} |")]
                 assert f"{best:.3f}" in line
     examples = page.split("## Worked examples")[1].split("## Arguments")[0]
-    shown = 2 if task.partner else 3  # conversations have no demonstrations
-    assert len([line for line in examples.splitlines() if line.startswith("|")]) == 2 + shown
+    assert len([line for line in examples.splitlines() if line.startswith("|")]) == 2 + 3
+    kinds = ("the best text", "clumsy play", "failing play") if task.partner else ()
+    assert [kind for kind in kinds if f"| {kind}" in examples] == [*kinds]
     assert "![" in page or "raw} html" in page
 
 

@@ -131,6 +131,15 @@ def test_what_cannot_be_fitted(texts: Any, options: dict[str, Any], message: str
         NGramLanguageModel.fit(texts, vocab_size=V, **options)
 
 
+@pytest.mark.parametrize("wrong", [V + 1, -1, 1000])
+def test_ids_outside_the_vocabulary_are_named(wrong: int) -> None:
+    model = NGramLanguageModel.fit([[0, 1, 2]], vocab_size=V)
+    with pytest.raises(
+        ConfigurationError, match=f"id {wrong}: the model was fitted on the ids 0 to 3, and 4 is the pad"
+    ):
+        model.log_probs(np.array([[V, 0], [wrong, 1]]))
+
+
 # ---- whole texts --------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from textgym.benchmarks.metering import MeteredFactory
 from textgym.episodes import ILLEGAL
 from textgym.errors import BudgetSpent
 from textgym.rewards import PerText
+from textgym.vector_env import RESTS
 
 TINY = EnvFactory("TextGen-v0", {"level": "tiny"})
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
@@ -40,10 +41,12 @@ def play(env, steps, *, seed=0, vocabulary=None):
     written, earned, ended = 0, [], []
     current = np.zeros(env.num_envs)
     for _ in range(steps):
+        actions = rng.integers(vocabulary or env.single_action_space.n, size=env.num_envs)
+        if mode is AutoresetMode.DISABLED:
+            resting = rng.random(env.num_envs) < 0.3
+            actions[resting] = RESTS
         written += int((~resting).sum())
-        _, rewards, terminations, _, _ = env.step(
-            rng.integers(vocabulary or env.single_action_space.n, size=env.num_envs)
-        )
+        _, rewards, terminations, _, _ = env.step(actions)
         current += rewards
         earned += current[terminations].tolist()
         ended.append(int(terminations.sum()))

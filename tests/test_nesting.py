@@ -86,13 +86,34 @@ def test_reward_of_single_texts(prompt: str, text: str, expected: float) -> None
     assert score(prompt, text) == expected
 
 
-@given(st.lists(st.tuples(st.integers(0, len(PROMPTS) - 1), TEXTS), min_size=1, max_size=8))
+PAIRS_OF_TEXTS = st.lists(st.tuples(st.integers(0, len(PROMPTS) - 1), TEXTS), min_size=1, max_size=8)
+
+
+@given(PAIRS_OF_TEXTS)
 def test_reward_reads_as_a_slow_reader_does_alone_and_in_a_batch(pairs: list[tuple[int, list[int]]]) -> None:
     rows, texts = [row for row, _ in pairs], [ids for _, ids in pairs]
     together = Balance()(batch(rows, texts))
     assert together.tolist() == [read_slowly(PROMPTS[row], ids) for row, ids in pairs]
     assert together.tolist() == [float(Balance()(batch([row], [ids]))[0]) for row, ids in pairs]
     assert Balanced()(batch(rows, texts)).tolist() == (together == 1.0).tolist()
+
+
+@given(PAIRS_OF_TEXTS)
+def test_machine_earns_what_reading_column_by_column_does(pairs: list[tuple[int, list[int]]]) -> None:
+    texts = batch([row for row, _ in pairs], [ids for _, ids in pairs])
+    reward = Balance()
+    machine = reward._machine(texts)
+    assert machine is not None
+    assert machine(texts).tolist() == reward._read(texts).tolist()
+
+
+def test_where_a_machine_would_be_too_large_columns_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = batch([0], [[1, END]])
+    expected = Balance()(texts).tolist()
+    monkeypatch.setattr("textgym.nesting.MOST_STATES", 3)
+    reward = Balance()
+    assert reward._machine(texts) is None
+    assert reward(texts).tolist() == expected
 
 
 def test_an_unknown_token_stops_the_reading() -> None:

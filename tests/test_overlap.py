@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu import sentence_bleu, sentence_chrf
 
+from textgym import overlap
 from textgym.errors import ConfigurationError
 from textgym.overlap import bleu, chrf, rouge_l
+from textgym.overlap_arrays import pack_ngrams
 
 ROUGE = RougeScorer(["rougeL"])
 PIECES = (
@@ -51,7 +53,7 @@ def test_rouge_reads_chinese_character_by_character() -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(WESTERN, st.lists(WESTERN, min_size=1, max_size=2)), max_size=6))
+@given(st.lists(st.tuples(WESTERN | ANY_TEXT, st.lists(WESTERN, min_size=1, max_size=3)), max_size=12))
 def test_a_batch_scores_as_its_texts_alone(pairs: list[tuple[str, list[str]]]) -> None:
     texts, references = [text for text, _ in pairs], [given for _, given in pairs]
     for score in (bleu, chrf, rouge_l):
@@ -59,6 +61,53 @@ def test_a_batch_scores_as_its_texts_alone(pairs: list[tuple[str, list[str]]]) -
         assert (scores.shape, scores.dtype) == ((len(pairs),), np.float64)
         assert scores.tolist() == [of_one(score, text, given) for text, given in pairs]
         assert ((scores >= 0.0) & (scores <= 1.0)).all()
+
+
+def long_texts(rng: np.random.Generator, count: int, *, words: int, length: int) -> list[str]:
+    drawn = (rng.integers(words, size=rng.integers(1, length + 1)).tolist() for _ in range(count))
+    return [" ".join(f"w{index}" for index in row) for row in drawn]
+
+
+@pytest.mark.parametrize(
+    ("count", "words", "length"),
+    [(700, 4, 30), (40, 60, 63), (12, 60, 90), (10, 6000, 300)],  # cut into chunks; long; too long for bits
+    ids=str,
+)
+def test_batches_score_as_in_sacrebleu_and_rouge_score(count: int, words: int, length: int) -> None:
+    rng = np.random.default_rng(count)
+    texts = long_texts(rng, count, words=words, length=length)
+    references = [tuple(long_texts(rng, int(rng.integers(1, 4)), words=words, length=length)) for _ in texts]
+    found = {score.__name__: score(texts, references) for score in (bleu, chrf, rouge_l)}
+    for row in range(0, count, max(1, count // 10)):
+        text, given = texts[row], references[row]
+        assert found["bleu"][row] == pytest.approx(sentence_bleu(text, given).score / 100, abs=1e-9)
+        assert found["chrf"][row] == pytest.approx(sentence_chrf(text, given).score / 100, abs=1e-9)
+        expected = ROUGE.score_multi(given, text)["rougeL"].fmeasure
+        assert found["rouge_l"][row] == pytest.approx(expected, abs=1e-9)
+        assert [float(values[row]) for values in found.values()] == [
+            of_one(score, text, given) for score in (bleu, chrf, rouge_l)
+        ]
+
+
+def test_numbers_that_would_not_fit_are_not_packed() -> None:
+    assert pack_ngrams([["a", "b", "a"]], 4, merged=True) is not None
+    assert pack_ngrams([list(range(60_000))], 4, merged=True) is None
+    assert pack_ngrams([[]], 4, merged=True) is not None
+    different = [chr(0x4E00 + number) for number in range(900)]
+    assert pack_ngrams([different], 6, merged=False) is None
+    (value,) = set(chrf(["".join(different[:400])] + ["x"] * 9, [["".join(different)]] * 10)[:1].tolist())
+    assert value == pytest.approx(sentence_chrf("".join(different[:400]), ["".join(different)]).score / 100, abs=1e-9)
+
+
+def test_few_texts_and_many_are_scored_in_different_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    counted = overlap.count_common_ngrams
+    monkeypatch.setattr(
+        overlap, "count_common_ngrams", lambda texts, known: asked.append(len(texts)) or counted(texts, known)
+    )
+    few, many = [bleu([f"a b c{row}" for row in range(count)], [("a b",)] * count) for count in (2, 40)]
+    assert asked == [40]
+    assert few.tolist() == many[:2].tolist()
 
 
 @settings(max_examples=50, deadline=None)

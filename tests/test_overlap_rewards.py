@@ -20,8 +20,8 @@ from sacrebleu import sentence_bleu, sentence_chrf
 import textgym
 from textgym.episodes import EpisodeBatch
 from textgym.errors import ConfigurationError, MissingDependencyError, RewardError, UnknownNameError
-from textgym.language_models import NGramLanguageModel
-from textgym.metrics import distinct
+from textgym.language_models import NGramLanguageModel, text_log_probs
+from textgym.metrics import cross_entropy, distinct
 from textgym.prompts import PromptTable, load_prompts
 from textgym.rewards import (
     CrossEntropy,
@@ -228,6 +228,66 @@ def test_references_are_checked(kind: Any, tmp_path: Path) -> None:
     for bad in (0.0, math.nan, math.inf, -math.inf, True, "1"):
         with pytest.raises(ConfigurationError, match="expected a finite number"):
             kind(MODEL, bad)
+
+
+def conversation(*turns: str) -> EpisodeBatch:
+    """One conversation, whose turns are the agent's and the partner's in turn; the agent's end with the end id."""
+    ids: list[int] = []
+    sides: list[bool] = []
+    for number, text in enumerate(turns):
+        written = WORDS.encode(text) + ([EOS] if number % 2 == 0 else [])
+        ids += written
+        sides += [number % 2 == 0] * len(written)
+    table = PromptTable(load_prompts(REFERENCES), WORDS)
+    batch = EpisodeBatch.from_ids(table, WORDS, [0], [ids])
+    batch.is_agent = np.array([sides])
+    return batch
+
+
+def test_in_conversations_only_the_agents_tokens_are_measured() -> None:
+    batch = conversation("the cat", "mat mat mat mat", "sat")
+    paths = WORDS.encode("say") + batch.ids(0)
+    own = [0, 1, 2, 7, 8]  # the cat <eos>, and after the partner's four words: sat <eos>
+    expected = np.mean([MODEL.log_probs(np.array([paths[: 1 + place]]))[0, paths[1 + place]] for place in own])
+    assert Fluency(MODEL)(batch) == pytest.approx([expected])
+    assert CrossEntropy(MODEL)(batch) == pytest.approx([-expected])
+    assert cross_entropy(MODEL, batch) == pytest.approx(-expected)
+    assert Fluency(MODEL)(conversation("the cat", "the dog sat down", "sat")) != pytest.approx([expected])  # is read
+    silent = conversation("", "mat mat", "")
+    assert silent.num_tokens.tolist() == [2]
+    assert Fluency(Even())(silent) == pytest.approx([-math.log(WORDS.vocab_size)])
+
+
+class Fast(Even):
+    """Scores all tokens at once, here by their places."""
+
+    def chosen_log_probs(self, batch: EpisodeBatch) -> Any:
+        return np.where(np.arange(batch.completion_ids.shape[1]) < batch.lengths[:, None], -1.0, 0.0) * np.arange(
+            1.0, 1.0 + batch.completion_ids.shape[1]
+        )
+
+
+class Whole(Even):
+    """Scores whole texts, which tells the sides of a conversation not apart."""
+
+    def text_log_probs(self, batch: EpisodeBatch) -> Any:
+        return -99.0 * np.ones(len(batch))
+
+
+def test_faster_ways_of_models_are_taken_where_they_can_be() -> None:
+    batch, plain = conversation("the cat", "mat mat mat mat", "sat"), words_batch(["the cat"])
+    assert text_log_probs(Fast(), batch).tolist() == [-(1.0 + 2 + 3 + 8 + 9)]
+    assert text_log_probs(Fast(), plain).tolist() == [-3.0]
+    assert text_log_probs(Whole(), plain).tolist() == [-99.0]
+    assert text_log_probs(Whole(), batch) == pytest.approx([-5 * math.log(WORDS.vocab_size)])
+
+
+def test_diversity_in_conversations() -> None:
+    batch = conversation("the cat", "dog dog mat", "the cat", "down", "cat the")
+    assert Diversity(1)(batch).tolist() == [2 / 6]
+    assert Diversity(2)(batch).tolist() == [2 / 6]  # "the cat" twice, "cat the"; none across turns
+    assert Diversity(3)(batch).tolist() == [0.0]
+    assert Diversity(2)(conversation("the", "", "cat")).tolist() == [0.0]
 
 
 # ---- words --------------------------------------------------------------------------------------------------------

@@ -14,30 +14,6 @@ from textgym.agents.q_learning import QLearning
 from textgym.exact import TreeSolution, solve
 from textgym.pictures import q_table
 
-TINY = textgym.EnvFactory("TextGen-v0", {"level": "tiny"})
-
-
-@pytest.fixture(scope="module")
-def tiny() -> TreeSolution:
-    """The smallest level: 7 tokens, 4 deep, one prompt."""
-    solution: TreeSolution = solve(TINY)
-    return solution
-
-
-@pytest.fixture(scope="module")
-def easy() -> TreeSolution:
-    """16 tokens, 5 deep; one prompt of several."""
-    solution: TreeSolution = solve("TextGen-v0", prompt="pan the actors")
-    return solution
-
-
-@pytest.fixture(scope="module")
-def learner() -> QLearning:
-    """A table after 600 steps: some of it right, some wrong, some never tried."""
-    agent = QLearning(seed=0)
-    agent.learn(TINY, 600)
-    return agent
-
 
 def test_a_table_stands_beside_the_truth(tiny: TreeSolution, learner: QLearning) -> None:
     shown = cells(q_table(learner, tiny))

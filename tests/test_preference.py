@@ -170,6 +170,19 @@ def test_broken_and_foreign_files_are_refused(tmp_path: Path) -> None:
         assert PreferenceReward(str(tmp_path / "other.safetensors")).range
 
 
+def test_copies_of_one_file_share_the_model_and_its_tables(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy.safetensors").write_bytes(path.read_bytes())
+    model, again = NGramModel.load(path), NGramModel.load(tmp_path / "copy.safetensors")
+    assert model is again
+    tables = model.tables([frozenset({1}), frozenset()])
+    assert again.tables([frozenset({1}), frozenset()]) is tables
+    assert not tables.flags.writeable
+    assert again.tables([frozenset(), frozenset({1})]) is not tables
+    assert np.array_equal(again.tables([frozenset(), frozenset({1})])[::-1], tables)
+    replace(model, offset=model.offset + 1.0).save(path)
+    assert NGramModel.load(path).offset == model.offset + 1.0
+
+
 def test_another_vocabulary_is_refused(path: Path) -> None:
     other = WordTokenizer(["bad", "good", "very", "praise", "pan"])
     foreign = EpisodeBatch.from_ids(PromptTable([Prompt("pan")], other), other, [0], [[0]])

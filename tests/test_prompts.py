@@ -113,14 +113,18 @@ def test_files(tmp_path: Path, name: str, content: str) -> None:
 
 
 def test_columns_by_name(tmp_path: Path) -> None:
-    path = write(tmp_path / "q.csv", "id,question,answer,split\n7,a,x,train\n8,b,,test\n")
+    path = write(tmp_path / "q.csv", "id,question,answer,split\n7,a,x,train\n8,b,y,test\n")
     prompts = load_prompts({"path": path, "prompt": "question", "reference": "answer"})
-    assert prompts == [Prompt("a", ("x",), {"id": "7"}, "train"), Prompt("b", (), {"id": "8"}, "test")]
+    assert prompts == [Prompt("a", ("x",), {"id": "7"}, "train"), Prompt("b", ("y",), {"id": "8"}, "test")]
     lines = write(
-        tmp_path / "q.jsonl", '{"question": "a", "id": 1}\n{"question": "b", "answer": ["x", "y"], "id": 2}\n'
+        tmp_path / "q.jsonl",
+        '{"question": "a", "answer": [""], "id": 1}\n{"question": "b", "answer": ["x", "y"], "id": 2}\n',
     )
     prompts = load_prompts({"path": lines, "prompt": "question", "reference": "answer"})
-    assert [(p.text, p.references, p.metadata) for p in prompts] == [("a", (), {"id": 1}), ("b", ("x", "y"), {"id": 2})]
+    assert [(p.text, p.references, p.metadata) for p in prompts] == [
+        ("a", ("",), {"id": 1}),
+        ("b", ("x", "y"), {"id": 2}),
+    ]
 
 
 def test_every_script_survives_the_file(tmp_path: Path) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -10,6 +15,7 @@ import pytest
 
 from textgym import tasks
 from textgym.benchmarks import throughput
+from textgym.errors import ConfigurationError
 
 
 def test_measures_in_turn_and_divides_round_by_round() -> None:
@@ -79,6 +85,46 @@ def test_no_text_is_decoded_before_an_episode_ends(monkeypatch: pytest.MonkeyPat
     assert envs.last_episodes is not None
     with pytest.raises(AssertionError, match="mid-episode"):
         _ = envs.last_episodes.completions
+
+
+def test_the_suite_as_a_table_names_tasks_machine_and_day() -> None:
+    measured = [("Copy", throughput.Ratio(1.25, 1.0, 1.5, 2e6)), ("Noise", throughput.Ratio(0.5, 0.25, 1.0, 1e6))]
+    head, _, copy, noise, blank, below = throughput.markdown(measured, rounds=7)
+    assert head.count("|") == copy.count("|") == 6
+    assert "1,024 lanes" in head
+    assert "highest of 7" in head
+    assert copy == "| Copy | puzzle, copying | 2,000,000 | 1.25 | 1.00 to 1.50 |"
+    assert noise == "| Noise | diagnostic, noise | 1,000,000 | 0.50 | 0.25 to 1.00 |"
+    assert blank == ""
+    assert str(date.today().year) in below
+    for fact in (platform.python_version(), np.__version__, gym.__version__, f"{os.cpu_count()} cores"):
+        assert fact in below
+
+
+def test_the_table_of_a_page_is_renewed_and_the_rest_stays(tmp_path: Path) -> None:
+    page = tmp_path / "speed.md"
+    begin, end = throughput.MARKS
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter é\n", encoding="utf-8")
+    for lines in (["| new |"], ["| newer |", "below"]):
+        throughput.renew_page(page, lines)
+        table = "\n".join(lines)
+        assert page.read_text(encoding="utf-8") == f"before\n{begin}\n\n{table}\n\n{end}\nafter é\n"
+
+
+def test_a_page_without_marks_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    def measure() -> Iterator[str]:
+        raise AssertionError("measured")
+        yield ""
+
+    (tmp_path / "other.md").write_text("no marks\n", encoding="utf-8")
+    for name in ("other.md", "missing.md"):
+        with pytest.raises(ConfigurationError, match=f"{name}'?: expected a file with the lines"):
+            throughput.renew_page(tmp_path / name, measure())
+
+
+def test_the_page_on_speed_has_a_place_for_the_table() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "speed.md").read_text(encoding="utf-8")
+    assert text.index(throughput.MARKS[0]) < text.index(throughput.MARKS[1])
 
 
 def test_every_task_is_measured_against_cartpole() -> None:

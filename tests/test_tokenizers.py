@@ -296,9 +296,9 @@ def test_added_tokens_several_ends_and_chat_tokens(saved: Path) -> None:
 
 def test_ids_that_the_vocabulary_skips_are_no_actions(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = HuggingFaceTokenizer(saved / "bytes")
-    known = dict(tokenizer._backend.get_vocab())
+    known = dict(tokenizer.backend.get_vocab())
     skipped = known.pop("hell")
-    monkeypatch.setattr(tokenizer._backend, "get_vocab", lambda: known)
+    monkeypatch.setattr(tokenizer.backend, "get_vocab", lambda: known)
     assert skipped in tokenizer.special_ids
     assert tokenizer.tokens[skipped] == f"<unused {skipped}>"
 

@@ -14,7 +14,7 @@ from toys import EOS, PLAIN, PROMPTS, TOYS, A, B, D, Faulty, Recorder, toy
 
 from textgym.env import TextGenerationEnv
 from textgym.errors import ActionError, ConfigurationError, EpisodeOverError, PromptError, RewardError, TextGymError
-from textgym.vector_env import TextGenerationVectorEnv
+from textgym.vector_env import RESTS, TextGenerationVectorEnv
 
 MODES = list(AutoresetMode)
 every_mode = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.value)
@@ -22,6 +22,44 @@ every_mode = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.value)
 
 def make_envs(name: str = "plain", lanes: int = 3, mode: Any = AutoresetMode.NEXT_STEP, **kwargs: Any) -> Any:
     return TextGenerationVectorEnv(TOYS[name], num_envs=lanes, autoreset_mode=mode, **kwargs)
+
+
+@pytest.mark.parametrize("name", ["plain", "ruled", "talking"])
+@every_timing
+def test_resting_lanes_stay_as_they_are_and_the_others_go_their_way(name: str, timing: str) -> None:
+    """Lanes that rest now and then write what they would have written without a pause."""
+    kwargs = {"name": name, "lanes": 6, "mode": "Disabled", "reward_timing": timing}
+    steady, paused = make_envs(**kwargs), make_envs(**kwargs)
+    rng = np.random.default_rng(5)
+    observed, _ = steady.reset(seed=3)
+    paused.reset(seed=3)
+    plans: list[list[int]] = [[] for _ in range(6)]
+    seen: list[list[Any]] = [[] for _ in range(6)]
+    while not steady.over.all():
+        masks = steady.action_masks()
+        actions = np.array([rng.choice(np.flatnonzero(mask)) for mask in masks])
+        going = ~steady.over
+        actions[~going] = RESTS
+        observed, rewards, ends, _, _ = steady.step(actions)
+        for lane in np.flatnonzero(going).tolist():
+            plans[lane].append(int(actions[lane]))
+            seen[lane].append((observed[lane].tolist(), float(rewards[lane]), bool(ends[lane])))
+    again: list[list[Any]] = [[] for _ in range(6)]
+    batches = []
+    while any(plans):
+        writes = (rng.random(6) < 0.5) & np.array([bool(plan) for plan in plans])
+        actions = np.array(
+            [plan.pop(0) if write else RESTS for plan, write in zip(plans, writes.tolist(), strict=True)]
+        )
+        before = paused.over
+        observed, rewards, ends, _, _ = paused.step(actions)
+        assert (rewards[~writes] == 0.0).all()
+        assert ends[~writes].tolist() == before[~writes].tolist()
+        batches += [] if paused.last_episodes is None else paused.last_episodes.completions
+        for lane in np.flatnonzero(writes).tolist():
+            again[lane].append((observed[lane].tolist(), float(rewards[lane]), bool(ends[lane])))
+    assert again == seen
+    assert len(batches) == 6
 
 
 # ---- autoreset ----------------------------------------------------------------------------------------------------
@@ -102,7 +140,13 @@ def arrays_in(value: Any) -> list[Any]:
 def test_no_array_is_another_one_in_disguise(mode: AutoresetMode) -> None:
     envs = make_envs("combined", 3, mode, observation="dict", text_infos=True, gold=True)
     for out in (envs.reset(seed=0), envs.step([EOS, 7, A])):
-        arrays = [*arrays_in(out), envs.action_masks(), envs._core.tokens, envs._core.over, envs._core._masks]
+        arrays = [
+            *arrays_in(out),
+            envs.action_masks(),
+            envs._core.tokens,
+            envs._core.over,
+            envs._core.legality.masks(envs._core),
+        ]
         assert not [(n, m) for n, one in enumerate(arrays) for m in range(n) if np.shares_memory(one, arrays[m])]
 
 

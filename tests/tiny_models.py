@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,6 +46,26 @@ def save_byte_tokenizer(folder: Path, *, merges: Sequence[str] = ("h e", "l l", 
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, **{"eos_token": "<|end|>", **special})
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def save_trained_bpe(folder: Path, size: int) -> Any:
+    """A byte-level BPE tokenizer of ``size`` ids, trained on made-up words; ``<|end|>`` is id 0."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    syllables = ("ka", "mo", "ti", "ru", "se", "la", "vo", "ne", "shi", "pan", "dor", "gli", "ust", "ber")
+    words = ["".join(parts) for count in (1, 2, 3) for parts in itertools.product(syllables, repeat=count)]
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=["<|end|>"], initial_alphabet=alphabet, show_progress=False
+    )
+    backend.train_from_iterator([" ".join(words)], trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|end|>")
     tokenizer.save_pretrained(folder)
     return tokenizer
 

@@ -55,7 +55,7 @@ def configure(
     on_reward_error: str = "raise",
     gold: bool = False,
     include_mask: bool | None = None,
-    **unknown: Any,
+    **options: Any,
 ) -> EnvConfig:
     """Checks the arguments of an environment and fills in the defaults.
 
@@ -63,7 +63,8 @@ def configure(
         task: A registered task, or a :class:`~textgym.task.Task`.
         level: Level of the task, such as "tiny" or "easy".
         split: "train", "test" or "all"; by default "train" where the prompts declare splits, else "all".
-        prompts: A list, a path to a CSV, JSONL or text file, or a dict (:func:`textgym.prompts.load_prompts`).
+        prompts: A list, a path to a CSV, JSONL, Parquet or text file, a Hugging Face dataset, or a dict that names
+            columns (:func:`textgym.prompts.load_prompts`).
         tokenizer: A tokenizer, "word", "char", "byte", a folder with ``tokenizer.json`` or a dict.
         reward: A reward, a registered name, a dict with "name", "module:function", or a model folder.
         max_new_tokens: T, the token budget of a text, its end id included.
@@ -76,20 +77,20 @@ def configure(
         gold: Put the true score (and success) of ended texts into info.
         include_mask: Put the action mask into infos and dict observations; by default unless it is both
             fixed and longer than 1,024.
-        **unknown: Caught, so that a misspelt argument is an error with a suggestion.
+        **options: The task's own arguments (:attr:`textgym.task.Task.options`); others are errors with a suggestion.
 
     Raises:
         UnknownNameError: for an argument or a name that does not exist.
         ConfigurationError: for values that cannot work together.
     """
-    if unknown:
-        _refuse(unknown)
     if not isinstance(task, str | Task):
         raise ConfigurationError(f"task={task!r}: expected the name of a task or a textgym.task.Task")
     if not isinstance(level, str | None):
         raise ConfigurationError(f"level={level!r}: expected the name of a level, such as 'tiny'")
     problem = tasks.get(task, level) if isinstance(task, str) else task.at(level)
-    problem = problem.override(
+    if options.keys() - set(problem.options):
+        _refuse(options, problem)
+    problem = problem.with_options(options).override(
         prompts=None if prompts is None else load_prompts(prompts),
         tokenizer=tokenizer,
         reward=None if reward is None else resolve_reward(reward, level=problem.level),
@@ -119,10 +120,10 @@ def configure(
     )
 
 
-def _refuse(unknown: dict[str, Any]) -> None:
+def _refuse(options: dict[str, Any], task: Task) -> None:
     known = [name for name, p in inspect.signature(configure).parameters.items() if p.kind is not p.VAR_KEYWORD]
-    known += ["render_mode"]
-    name = next(iter(unknown))
+    known += ["render_mode", *task.options]
+    name = next(name for name in options if name not in task.options)
     raise UnknownNameError(f"unknown argument {name!r}.{suggestion(name, known)} Known: {', '.join(sorted(known))}.")
 
 

@@ -1,7 +1,9 @@
 """Constraints: rules on which ids an agent may write next. They compose by logical and.
 
 A constraint is called with the completions so far and returns a mask. One whose mask depends on
-nothing but the vocabulary says ``static = True`` and is asked once.
+nothing but the vocabulary says ``static = True`` and is asked once. Together they have to leave every
+text that goes on something to write: where they forbid all ids, the end included, the environment
+raises a :class:`~textgym.errors.TaskError` that names the prompt and the text so far.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from textgym.errors import TaskError, suggestion
 from textgym.tokenizers import Tokenizer
 
 Mask = NDArray[np.bool_]
+States = NDArray[np.int64]
 
 
 class Constraint(Protocol):
@@ -144,14 +147,27 @@ class Grammar:
 
     def __call__(self, tokenizer: Tokenizer, completions: NDArray[np.int32], lengths: NDArray[np.int64]) -> Mask:
         """The row of the state that each text has led to."""
-        steps, legal = self._tables(tokenizer)
+        return self.legal(tokenizer, self.read(tokenizer, completions, lengths))
+
+    def read(self, tokenizer: Tokenizer, completions: NDArray[np.int32], lengths: NDArray[np.int64]) -> States:
+        """The number ``(B,)`` of the state that each text ``(B, T)`` has led to, 0 for the empty text."""
         states = np.zeros(len(completions), dtype=np.int64)
         for column in completions[:, : lengths.max(initial=0)].T:
-            states = steps.take(states + column)  # the padding leaves every state as it is
-        return legal.take(states // (tokenizer.vocab_size + 1), axis=0)
+            states = self.follow(tokenizer, states, column)
+        return states
+
+    def follow(self, tokenizer: Tokenizer, states: States, ids: NDArray[np.int32]) -> States:
+        """The states ``(B,)`` that one more token each leads to; the padding leaves every state as it is."""
+        steps, _ = self._tables(tokenizer)
+        return steps.take(states * (tokenizer.vocab_size + 1) + ids)
+
+    def legal(self, tokenizer: Tokenizer, states: States) -> Mask:
+        """``(B, V)`` what may come next in these states."""
+        _, legal = self._tables(tokenizer)
+        return legal.take(states, axis=0)
 
     def _tables(self, tokenizer: Tokenizer) -> tuple[NDArray[np.int64], Mask]:
-        """Next states, of state S and id i at ``S * (V + 1) + i`` and times ``V + 1``; and ``(S, V)`` what is legal."""
+        """The next state, of state s and id i at ``s * (V + 1) + i``; and ``(S, V)`` what is legal."""
         if self._cache.get("tokenizer") is not tokenizer:
             self._cache.update(zip(("steps", "legal"), self._build(tokenizer), strict=True))
             self._cache["tokenizer"] = tokenizer
@@ -169,7 +185,7 @@ class Grammar:
         ends = np.array(tokenizer.eos_ids)
         legal[np.ix_(np.array([states[state] for state in self.ends], dtype=np.int64), ends)] = True
         steps[:, ends] = 0
-        return steps.reshape(-1) * steps.shape[1], legal
+        return steps.reshape(-1), legal
 
     def __getstate__(self) -> dict[str, Any]:
         return {"start": self.start, "rules": self.rules, "ends": self.ends, "_cache": {}}

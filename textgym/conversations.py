@@ -83,6 +83,7 @@ class Conversations:
         core.tokens.reshape(-1)[places[written]] = replies[written]
         core.cursors[rows] += lengths
         self.turn_begins[rows] = core.cursors[rows]
+        core.legality.forget()
 
     def copy(self) -> Conversations:
         """A twin that goes on by itself."""

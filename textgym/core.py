@@ -9,22 +9,23 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textgym.conversations import STATE, Conversations
-from textgym.episodes import EOS, GOING, ILLEGAL, LENGTH, STOP, EpisodeBatch
-from textgym.errors import ConfigurationError, PromptError
+from textgym.episodes import GOING, LENGTH, STOP, EpisodeBatch, as_items
+from textgym.errors import ConfigurationError
 from textgym.keys import episode_keys, pick_array
-from textgym.legality import check_actions, read_rules
+from textgym.legality import Legality, check_actions
 from textgym.scoring import Scorer, Scores
 from textgym.task import Task
 
 Rows = NDArray[np.int64]
 
+_ONE = np.array(1, dtype=np.uint64)
+_VIEWS = ("_flat", "_shown", "completions", "_answers", "_no_answer")
 _STATE = ("tokens", "cursors", "lane_keys", "episodes", "keys", "prompt_indices", "over", "previous")
 
 
@@ -59,6 +60,7 @@ class GenerationCore:
         tokens: ``(B, P + T)`` int32; ids, or the private pad id V.
         cursors: ``(B,)`` flat index into ``tokens`` of the next write.
         over: ``(B,)`` whether the row's text has ended (or never begun).
+        completions: ``(B, T)`` view of ``tokens``: the texts without their prompts.
         fixed_mask: ``(V,)`` what may be written as far as it does not depend on the text.
         rules: The rules on the next token that depend on the text.
         talk: Whose turn it is; None where the task has no partner.
@@ -70,10 +72,10 @@ class GenerationCore:
         self.vocab_size = self.tokenizer.vocab_size
         self.prompt_width, self.width = self.prompts.width, self.prompts.width + task.budget
         self.split_rows = self.prompts.rows(split)
-        rules = read_rules(task)
-        self.fixed_mask, self.rules, self.codes = rules.fixed_mask, rules.dynamic, rules.codes
-        self.template = np.full((len(self.prompts), self.width), self.vocab_size, dtype=np.int32)
-        self.template[:, : self.prompt_width] = self.prompts.ids
+        first, last = self.split_rows[[0, -1]].tolist()  # where no row is left out, a million need not be looked up
+        self._first = first if last - first + 1 == len(self.split_rows) else None
+        self.legality = Legality(task, size)
+        self.fixed_mask, self.rules = self.legality.rules.fixed_mask, self.legality.rules.dynamic
         self.begins = np.arange(size, dtype=np.int64) * self.width + self.prompt_width
         self.ends = self.begins + task.budget
         self.tokens = np.full((size, self.width), self.vocab_size, dtype=np.int32)
@@ -85,7 +87,13 @@ class GenerationCore:
         self.over = np.ones(size, dtype=bool)
         self.previous = np.zeros(size)
         self.talk = self._begin_talk()
+        self._view()
+
+    def _view(self) -> None:
         self._flat = self.tokens.reshape(-1)
+        self.completions = self.tokens[:, self.prompt_width :]
+        self._shown, self._answers = as_items(self.tokens[:, : self.prompt_width]), as_items(self.completions)
+        self._no_answer = as_items(np.full_like(self.completions[:1], self.vocab_size))[0]
 
     def _begin_talk(self) -> Conversations | None:
         task = self.task
@@ -95,26 +103,19 @@ class GenerationCore:
             task.partner, self.begins, width=task.budget, turn_tokens=task.turn_tokens, max_turns=task.turns
         )
 
-    @cached_property
-    def _masks(self) -> NDArray[np.bool_]:
-        """``(B, V)`` the fixed mask in each row, built when masks are first asked for: large vocabularies seldom do."""
-        return np.repeat(self.fixed_mask[None], self.size, axis=0)
-
     @property
     def lengths(self) -> NDArray[np.int64]:
         """``(B,)`` number of tokens written so far."""
         return self.cursors - self.begins
 
     def masks(self, rows: Rows | slice = slice(None)) -> NDArray[np.bool_]:
-        """``(B, V)`` a fresh array, True where an id may be written next; no row is all False."""
-        if not self.rules:
-            return self._masks.copy() if isinstance(rows, slice) else self._masks[rows]
-        completions, lengths = self.tokens[rows, self.prompt_width :], self.lengths[rows]
-        masks = self._masks[rows].copy()
-        for rule in self.rules:
-            masks &= rule(self.tokenizer, completions, lengths)
-        masks[~masks.any(axis=1), self.tokenizer.eos_ids[0]] = True
-        return masks
+        """``(B, V)`` a fresh array, True where an id may be written next; no row is all False.
+
+        Raises:
+            TaskError: if the task's constraints leave a text nothing to write.
+        """
+        masks = self.legality.masks(self)
+        return masks[rows].copy() if isinstance(rows, slice) else masks[rows]
 
     def seed(self, rows: Rows, lane_keys: NDArray[np.uint64]) -> None:
         """Starts these rows' chains of episodes anew."""
@@ -125,12 +126,15 @@ class GenerationCore:
         """Begins the next episode in these rows, with a drawn prompt or the given ones."""
         episodes = self.episodes[rows]
         keys = episode_keys(self.lane_keys[rows], episodes)
-        self.episodes[rows] = episodes + np.uint64(1)
+        self.episodes[rows] = episodes + _ONE
         if prompt_indices is None:
-            prompt_indices = self.split_rows[pick_array(keys, len(self.split_rows))]
+            prompt_indices = pick_array(keys, len(self.split_rows))
+            prompt_indices = self.split_rows[prompt_indices] if self._first is None else prompt_indices + self._first
         self.keys[rows] = keys
         self.prompt_indices[rows] = prompt_indices
-        self.tokens[rows] = self.template.take(prompt_indices, axis=0)
+        self._shown[rows] = as_items(np.asarray(self.prompts.ids).take(prompt_indices, axis=0))  # it may be a file
+        self._answers[rows] = self._no_answer
+        self.legality.restart(rows)
         self.cursors[rows] = self.begins[rows]
         self.over[rows] = False
         if self.talk is not None:
@@ -148,29 +152,23 @@ class GenerationCore:
         """
         written = completions.shape[1]
         self.prompt_indices[:] = prompt_indices
-        self.tokens[...] = self.template.take(prompt_indices, axis=0)
-        self.tokens[:, self.prompt_width : self.prompt_width + written] = completions
+        self._shown[...] = as_items(np.asarray(self.prompts.ids).take(prompt_indices, axis=0))
+        self.completions[:, :written] = completions
+        self.completions[:, written:] = self.vocab_size
+        self.legality.forget()
         self.cursors[:] = self.begins + written
         self.over[:] = False
         self.previous[:] = previous
 
-    def check_prompt_index(self, index: Any) -> NDArray[np.int64]:
-        """Turns a user's prompt index, one for all rows or one a row, into ``(B,)``; out of range is an error."""
-        indices = np.asarray(index)
-        wrong = indices.dtype.kind not in "iu" or indices.shape not in ((), (self.size,))
-        if wrong or ((indices < 0) | (indices >= len(self.prompts))).any():
-            raise PromptError(
-                f"prompt_index={index!r}: expected one whole number from 0 to {len(self.prompts) - 1}, "
-                f"or {self.size} of them"
-            )
-        return np.broadcast_to(indices.astype(np.int64), (self.size,))
-
-    def step(self, actions: Any, restart: Rows | None = None) -> tuple[NDArray[np.float64], Ending | None]:
+    def step(
+        self, actions: Any, restart: Rows | None = None, resting: Rows | None = None
+    ) -> tuple[NDArray[np.float64], Ending | None]:
         """Writes one id in every row.
 
         Args:
             actions: ``(B,)`` ids.
             restart: Rows that begin their next episode instead; their actions are ignored.
+            resting: Or rows that stay as they are; their actions are ignored, too.
 
         Returns:
             ``(B,)`` rewards, and what ended (None if nothing did).
@@ -179,19 +177,26 @@ class GenerationCore:
             ActionError: for actions of a wrong shape, type or range; nothing has changed then.
             EpisodeOverError: if another row's text has ended and was not reset.
         """
-        actions = check_actions(actions, self.over, restart, self.vocab_size)
+        actions = check_actions(actions, self.over, restart if resting is None else resting, self.vocab_size)
+        codes = self.legality.judge(self, actions)
         if restart is not None:
             self.reset(restart)
-        codes: NDArray[np.uint8] = self.codes[actions]
-        if self.rules:
-            self._apply_rules(actions, codes)
-        self._flat[self.cursors] = actions
-        self.cursors += 1
+        if resting is None:
+            self._flat[self.cursors] = actions
+            self.cursors += 1
+        else:
+            writing = actions < self.vocab_size
+            self._flat[self.cursors[writing]] = actions[writing]
+            self.cursors += writing
+        self.legality.follow(actions)
         if restart is not None:
             self.cursors[restart] = self.begins[restart]
         if self.talk is not None:
-            return self._pay(codes, restart, self._converse(codes, actions < self.vocab_size))
+            idle = restart if resting is None else resting
+            return self._pay(codes, idle, self._converse(codes, actions < self.vocab_size))
         np.maximum(codes, (self.cursors == self.ends).view(np.uint8), out=codes)  # LENGTH is code 1
+        if resting is not None:
+            codes[resting], restart = GOING, resting  # they are paid nothing
         if self.task.stop is not None:
             self._stop(codes, (actions < self.vocab_size).nonzero()[0])
         return self._pay(codes, restart, None)
@@ -199,7 +204,7 @@ class GenerationCore:
     def _stop(self, codes: NDArray[np.uint8], rows: Rows) -> None:
         """Asks the task's own rule whether the texts in these rows end here."""
         assert self.task.stop is not None
-        stopped = self.task.stop(self.tokens[rows, self.prompt_width :], self.lengths[rows])
+        stopped = self.task.stop(self.completions[rows], self.lengths[rows])
         codes[rows] = np.maximum(codes[rows], np.uint8(STOP) * stopped.view(np.uint8))
 
     def _converse(self, codes: NDArray[np.uint8], acting: NDArray[np.bool_]) -> Rows:
@@ -215,13 +220,6 @@ class GenerationCore:
             if self.task.stop is not None:
                 self._stop(codes, rows)
         return over
-
-    def _apply_rules(self, actions: NDArray[np.int32], codes: NDArray[np.uint8]) -> None:
-        acting = np.flatnonzero(actions < self.vocab_size)
-        legal = self.masks(acting)[np.arange(len(acting)), actions[acting]]
-        codes[acting[~legal]] = ILLEGAL
-        allowed_ends = acting[legal & np.isin(actions[acting], self.tokenizer.eos_ids)]
-        codes[allowed_ends] = EOS
 
     def batch(self, rows: Rows, codes: NDArray[np.uint8]) -> EpisodeBatch:
         """The texts in these rows, as rewards see them; ``codes`` are their stop codes."""
@@ -239,12 +237,12 @@ class GenerationCore:
         )
 
     def _pay(
-        self, codes: NDArray[np.uint8], restarted: Rows | None, turned: Rows | None
+        self, codes: NDArray[np.uint8], idle: Rows | None, turned: Rows | None
     ) -> tuple[NDArray[np.float64], Ending | None]:
         """Asks the reward once, for all rows that need it, and closes the rows that ended."""
         rewards = np.zeros(self.size)
         ended = codes.astype(bool).nonzero()[0]  # twice as fast as for small integers
-        rows = self._due(ended, restarted, turned)
+        rows = ended if self.timing == "end" else self._due(ended, idle, turned)
         if not rows.size:
             return rewards, None
         self.over[ended] = True  # before the reward is asked: should it raise, these rows take no further step
@@ -254,14 +252,15 @@ class GenerationCore:
         if self.timing != "end":
             rewards[rows] -= self.previous[rows]
             self.previous[rows] = scores.values
-            batch, scores = _only(batch.stop_codes.nonzero()[0], batch, scores)
+            final = batch.stop_codes.nonzero()[0]
+            batch, scores = batch.take(final), scores.take(final)
         turns = None if self.talk is None else self.talk.turns[ended]
         return rewards, Ending(ended, batch, scores, turns) if ended.size else None
 
-    def _due(self, ended: Rows, restarted: Rows | None, turned: Rows | None) -> Rows:
-        """The rows that are paid now: those that ended, those whose turn is over, or all that took a step."""
+    def _due(self, ended: Rows, idle: Rows | None, turned: Rows | None) -> Rows:
+        """The rows that are paid before the end, too: those whose turn is over, or all that took a step."""
         if self.timing == "step":
-            return np.delete(np.arange(self.size), [] if restarted is None else restarted)
+            return np.delete(np.arange(self.size), [] if idle is None else idle)
         if self.timing == "turn" and turned is not None:
             return np.union1d(ended, turned)
         return ended
@@ -279,22 +278,21 @@ class GenerationCore:
             )
         for name, kept in state.items():
             getattr(self.talk if name in STATE else self, name)[...] = kept
+        self.legality.forget()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in _VIEWS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._flat = self.tokens.reshape(-1)  # a view of the copy, not of the original
+        self._view()  # of the copy, not of the original
 
     def __deepcopy__(self, memo: dict[int, Any]) -> GenerationCore:
-        own = {name: getattr(self, name).copy() for name in _STATE}
-        talk = None if self.talk is None else self.talk.copy()
+        own: dict[str, Any] = {name: getattr(self, name).copy() for name in _STATE}
+        own |= {"talk": None if self.talk is None else self.talk.copy(), "legality": copy(self.legality)}
         twin = object.__new__(type(self))
-        twin.__setstate__({**self.__dict__, **own, "talk": talk, "scorer": copy(self.scorer)})  # it counts its failures
+        twin.__setstate__({**self.__getstate__(), **own, "scorer": copy(self.scorer)})  # it counts its failures
         return twin
 
     def __repr__(self) -> str:
         return f"GenerationCore({self.task!r}, size={self.size})"
-
-
-def _only(rows: Rows, batch: EpisodeBatch, scores: Scores) -> tuple[EpisodeBatch, Scores]:
-    parts = {name: part[rows] for name, part in scores.parts.items()}
-    return batch.take(rows), Scores(scores.values[rows], scores.valid[rows], scores.scored[rows], parts)

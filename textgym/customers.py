@@ -138,13 +138,16 @@ class Wish:
         wish, level = self._wish(batch), self.level
         if not level.changes:
             return wish
-        part, step, when = (
-            (uniform(batch.keys, f"change of mind: {what}") * count).astype(np.int64)
-            for what, count in (("part", level.parts), ("value", level.values - 1), ("turn", level.parts - level.known))
-        )
+        part, step, when = _draw_change(level, batch.keys)
         rows = (turns.number > when).nonzero()[0]
         wish[rows, part[rows]] = (wish[rows, part[rows]] + 1 + step[rows]) % level.values
         return wish
+
+
+def _draw_change(level: Level, keys: NDArray[np.uint64]) -> list[NDArray[np.int64]]:
+    """Which part changes, by how much and after which turn, ``(B,)`` each; all that may happen is equally likely."""
+    counts = {"part": level.parts, "value": level.values - 1, "turn": level.parts - level.known}
+    return [(uniform(keys, f"change of mind: {what}") * count).astype(np.int64) for what, count in counts.items()]
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,15 @@ class Customer:
     def stochastic(self) -> bool:
         """Whether the customer changes their mind by chance."""
         return self.level.changes
+
+    def cases(self) -> list[tuple[float, int]]:
+        """A key for each way in which the mind may change, and its probability."""
+        level = self.level
+        count = level.parts * (level.values - 1) * (level.parts - level.known)
+        changes = np.stack(_draw_change(level, np.arange(64 * count, dtype=np.uint64)), axis=1)
+        keys = np.unique(changes, axis=0, return_index=True)[1].tolist()
+        assert len(keys) == count, "too few keys were tried"
+        return [(1.0 / count, key) for key in keys]
 
     def __call__(self, batch: EpisodeBatch) -> NDArray[np.int32]:
         """``(B, 3)`` the replies."""

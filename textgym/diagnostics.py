@@ -86,8 +86,8 @@ class Begins:
 
     def __call__(self, batch: EpisodeBatch) -> Floats:
         """Scores ``(B,)`` texts."""
-        firsts = self._firsts(batch)[batch.prompt_indices]
-        found = (batch.completion_ids[:, :1] == firsts).any(axis=1)
+        batch = batch.local()
+        found = (batch.completion_ids[:, :1] == self._firsts(batch)[batch.prompt_indices]).any(axis=1)
         return (found & (batch.lengths >= self.tokens)).astype(np.float64)
 
     def _firsts(self, batch: EpisodeBatch) -> NDArray[np.int32]:

@@ -17,13 +17,14 @@ from textgym.episodes import GOING, ILLEGAL, LENGTH, STOP_REASONS, EpisodeBatch
 from textgym.errors import ActionError, EpisodeOverError, RenderModeError, check_names
 from textgym.infos import describe_ending
 from textgym.keys import episode_key, lane_key, pick
+from textgym.legality import check_prompt_index
 from textgym.observations import ALL, make_observation
 from textgym.rendering.episodes import EpisodeRenderer, Picture
 from textgym.rendering.terminal import echo
 from textgym.task import Task
 
 _ROW = np.zeros(1, dtype=np.int64)
-_HOT = ("_row", "_column", "_codes", "_mask", "_split", "_lane", "_episode", "_score_one", "_plain")
+_HOT = ("_row", "_column", "_codes", "_mask", "_lane", "_episode", "_score_one", "_plain")
 
 
 class TextGenerationEnv(gym.Env[Any, Any]):
@@ -83,9 +84,8 @@ class TextGenerationEnv(gym.Env[Any, Any]):
         core = self._core
         self._row = core.tokens[0]
         self._column = int(core.cursors[0])
-        self._codes: list[int] = core.codes[:-1].tolist()
+        self._codes: list[int] = core.legality.rules.codes[:-1].tolist()
         self._mask = core.masks()[0].view(np.int8)
-        self._split: list[int] = core.split_rows.tolist()
         self._lane, self._episode = int(core.lane_keys[0]), int(core.episodes[0])
         shows_more = self.config.gold or hasattr(self.task.reward, "score_parts")  # than one number
         self._score_one = None if shows_more else getattr(self.task.reward, "score_one", None)
@@ -105,20 +105,24 @@ class TextGenerationEnv(gym.Env[Any, Any]):
             check_names("reset option", options, ["prompt_index"])
             given = options.get("prompt_index")
         if given is not None:
-            given = int(self._core.check_prompt_index(given)[0])  # before anything changes: it may be refused
+            given = int(
+                check_prompt_index(given, 1, len(self.task.prompts))[0]
+            )  # before anything changes: it may be refused
         if seed is not None:
             super().reset(seed=seed)
             self._core.seed(_ROW, np.array([lane_key(seed)], dtype=np.uint64))
             self._lane, self._episode = lane_key(seed), 0
         core = self._core
         key = episode_key(self._lane, self._episode)
-        prompt = self._split[pick(key, len(self._split))] if given is None else given
+        prompt = int(core.split_rows[pick(key, len(core.split_rows))]) if given is None else given
         self._episode += 1
         core.episodes[0], core.keys[0], core.prompt_indices[0] = self._episode, key, prompt
         core.over[0], core.previous[0], core.cursors[0] = False, 0.0, core.prompt_width
         if core.talk is not None:
             core.talk.reset(_ROW)
-        self._row[:] = core.template[prompt]
+        self._row[: core.prompt_width] = core.prompts.ids[prompt]
+        self._row[core.prompt_width :] = core.vocab_size
+        core.legality.forget()
         self._column, self._code, self._return = core.prompt_width, GOING, 0.0
         self._print()
         return self._observe(), self._info()

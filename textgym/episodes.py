@@ -31,6 +31,11 @@ def lowest(score: Score) -> float:
     return low if math.isfinite(low) else -1.0
 
 
+def as_items(ids: NDArray[np.int32]) -> NDArray[np.void]:
+    """A view of ``(B, W)`` ids as ``(B,)`` items of W ids each, which NumPy copies twice as fast."""
+    return ids.view(np.dtype((np.void, ids.shape[1] * ids.itemsize)))[:, 0]
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """One prompt of a task.
@@ -146,18 +151,27 @@ class EpisodeBatch:
         Raises:
             RewardError: if a prompt has none.
         """
-        for prompt, references in zip(self.prompt_texts, self.references, strict=True):
-            if not references:
-                raise RewardError(
-                    f"the prompt {prompt!r} has no reference to compare with; give every prompt a column 'reference', "
-                    "or name yours: prompts={'path': ..., 'reference': COLUMN}"
-                )
-        return self.references
+        references = self.references
+        if not all(references):
+            prompt = self.prompt_texts[[bool(given) for given in references].index(False)]
+            raise RewardError(
+                f"the prompt {prompt!r} has no reference to compare with; give every prompt a column 'reference', "
+                "or name yours: prompts={'path': ..., 'reference': COLUMN}"
+            )
+        return references
 
     def metadata(self, column: str) -> list[Any]:
         """A further column of the prompt table, one value a row."""
         values = self.prompts.column(column)
         return [values[index] for index in self.prompt_indices.tolist()]
+
+    def local(self) -> EpisodeBatch:
+        """The batch for rewards that keep a table of all prompts: of streamed ones it has those of its rows alone."""
+        if not self.prompts.is_streamed:
+            return self
+        batch = self.take(range(len(self)))
+        batch.prompts, batch.prompt_indices = self.prompts.take(self.prompt_indices), np.arange(len(self))
+        return batch
 
     @property
     def stop_reasons(self) -> list[str | None]:
@@ -194,7 +208,7 @@ class EpisodeBatch:
         """The batch of these rows only."""
         index = np.asarray(rows, dtype=None if len(rows) else np.int64)
         return EpisodeBatch(
-            self.tokens[index],
+            self.tokens[index] if index.dtype == bool else self.tokens.take(index, axis=0),
             self.lengths[index],
             self.stop_codes[index],
             self.keys[index],

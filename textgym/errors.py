@@ -54,6 +54,10 @@ class TooLargeError(SolveError):
     """A problem that would take more time or memory to solve than is allowed."""
 
 
+class TrainingError(TextGymError, RuntimeError):
+    """Training cannot go on, for example because its loss is no number."""
+
+
 class CheckError(TextGymError):
     """An environment or a task breaks rules of the contract."""
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from textgym.episodes import EpisodeBatch
 from textgym.errors import RewardError
+from textgym.overlap_arrays import LONGEST, common_length
 from textgym.scoring import add_in_order
 
 Ids = NDArray[np.int32]
@@ -22,7 +23,6 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 _ORDERS = 4  # of BLEU
-_LONGEST = 63  # words of a reference that fit into the bits of one number, with one to spare for the carry
 _NOTHING = -1  # stands where a reference has no word; no id is negative
 _LOG = np.log(np.maximum(np.arange(4096), 1)).astype(np.float64)  # looked up, so that a batch of one has the same bits
 
@@ -99,6 +99,7 @@ class Labels(Grade):
 
     def __call__(self, batch: EpisodeBatch) -> Floats:
         """Scores ``(B,)`` texts."""
+        batch = batch.local()
         known, (written, _) = self._known(batch), read_words(batch)
         wanted = known.ids[batch.prompt_indices, 0]
         width = min(wanted.shape[1], written.shape[1])
@@ -112,6 +113,7 @@ class Match(Grade):
 
     def __call__(self, batch: EpisodeBatch) -> Floats:
         """1 for success, else 0."""
+        batch = batch.local()
         known, (written, count) = self._known(batch), read_words(batch)
         wanted, lengths = known.ids[batch.prompt_indices], known.lengths[batch.prompt_indices]
         width = min(wanted.shape[2], written.shape[1])
@@ -128,6 +130,7 @@ class TokenF1(Grade):
 
     def __call__(self, batch: EpisodeBatch) -> Floats:
         """Scores ``(B,)`` texts."""
+        batch = batch.local()
         known, (written, count) = self._known(batch), read_words(batch)
         wanted, lengths = known.ids[batch.prompt_indices], known.lengths[batch.prompt_indices]
         found = (written[:, :, None, None] == wanted[:, None]).sum(axis=3)  # (B, T, K)
@@ -164,6 +167,7 @@ class Bleu(Grade):
 
     def __call__(self, batch: EpisodeBatch) -> Floats:
         """Scores ``(B,)`` texts."""
+        batch = batch.local()
         (known, most), (written, count) = self._known(batch), read_words(batch)
         scores = np.zeros(len(batch))
         allowed = most[batch.prompt_indices[:, None], np.where(written < 0, batch.tokenizer.vocab_size, written)]
@@ -218,8 +222,8 @@ class RougeL(Grade):
     def _prepare(self, batch: EpisodeBatch) -> tuple[NDArray[np.uint64], Counts]:
         """``(N, K, V + 1)`` the places of each word as bits, and the lengths."""
         known = encode_references(batch)
-        if known.ids.shape[2] > _LONGEST:
-            raise RewardError(f"a reference has {known.ids.shape[2]} words; RougeL takes up to {_LONGEST}")
+        if known.ids.shape[2] > LONGEST:
+            raise RewardError(f"a reference has {known.ids.shape[2]} words; RougeL takes up to {LONGEST}")
         bits = np.zeros((*known.lengths.shape, batch.tokenizer.vocab_size + 1), dtype=np.uint64)
         for prompt, one, place in zip(*np.nonzero(known.ids >= 0), strict=True):
             bits[prompt, one, known.ids[prompt, one, place]] |= np.uint64(1 << int(place))
@@ -227,22 +231,12 @@ class RougeL(Grade):
 
     def __call__(self, batch: EpisodeBatch) -> Floats:
         """Scores ``(B,)`` texts."""
+        batch = batch.local()
         (bits, lengths), (written, count) = self._known(batch), read_words(batch)
         places = np.where(written < 0, batch.tokenizer.vocab_size, written)
         scores = np.zeros(len(batch))
         for one in range(lengths.shape[1]):
             length = lengths[batch.prompt_indices, one]
-            common = _common_length(bits[batch.prompt_indices[:, None], one, places], length)
+            common = common_length(bits[batch.prompt_indices[:, None], one, places], length)
             scores = np.maximum(scores, 2 * common / np.maximum(length + count, 1))
         return scores
-
-
-def _common_length(matched: NDArray[np.uint64], length: Counts) -> Counts:
-    """Length of the longest common subsequence by Hyyrö's bits, as in :mod:`textgym.overlap`, for all rows at once."""
-    full = (np.uint64(1) << length.astype(np.uint64)) - np.uint64(1)
-    row = full.copy()
-    for column in range(matched.shape[1]):
-        hits = row & matched[:, column]
-        row = ((row + hits) | (row - hits)) & full
-    ones = np.unpackbits(np.ascontiguousarray(row).view(np.uint8).reshape(-1, 8), axis=1).sum(axis=1, dtype=np.int64)
-    return np.asarray(length - ones)

@@ -32,7 +32,7 @@ class HuggingFaceTokenizer:
             raise TokenizerError(
                 f"{self.path_or_name!r} is a file; pass the folder: {str(Path(path_or_name).parent)!r}"
             )
-        self.vocab_size = 1 + max(self._backend.get_vocab().values())
+        self.vocab_size = 1 + max(self.backend.get_vocab().values())
         end_ids = self._end_ids()
         if not end_ids:
             raise TokenizerError(
@@ -42,7 +42,8 @@ class HuggingFaceTokenizer:
         self.eos_ids: tuple[int, ...] = end_ids
 
     @cached_property
-    def _backend(self) -> Any:
+    def backend(self) -> Any:
+        """The tokenizer of ``transformers`` itself."""
         try:
             from transformers import AutoTokenizer
         except ImportError as error:
@@ -60,7 +61,7 @@ class HuggingFaceTokenizer:
         return backend
 
     def _end_ids(self) -> tuple[int, ...]:
-        own = self._backend.eos_token_id
+        own = self.backend.eos_token_id
         declared: list[int] = [own] if own is not None else []
         try:
             from transformers import GenerationConfig
@@ -74,27 +75,27 @@ class HuggingFaceTokenizer:
     @cached_property
     def tokens(self) -> tuple[str, ...]:
         """The vocabulary's own spelling of each id; ids that the vocabulary skips are ``<unused N>``."""
-        names = {index: token for token, index in self._backend.get_vocab().items()}
+        names = {index: token for token, index in self.backend.get_vocab().items()}
         return tuple(names.get(index, f"<unused {index}>") for index in range(self.vocab_size))
 
     @cached_property
     def special_ids(self) -> frozenset[int]:
         """All special ids and unused rows, end ids excluded."""
-        gaps = set(range(self.vocab_size)) - set(self._backend.get_vocab().values())
+        gaps = set(range(self.vocab_size)) - set(self.backend.get_vocab().values())
         # Llama's header tokens, for one, are special as added tokens and no named special token.
-        added = {index for index, token in self._backend.added_tokens_decoder.items() if token.special}
-        return frozenset((set(self._backend.all_special_ids) | added | gaps) - set(self.eos_ids))
+        added = {index for index, token in self.backend.added_tokens_decoder.items() if token.special}
+        return frozenset((set(self.backend.all_special_ids) | added | gaps) - set(self.eos_ids))
 
     @property
     def unk_id(self) -> int | None:
         """The tokenizer's own unknown id, where it has one."""
-        unknown = self._backend.unk_token_id
+        unknown = self.backend.unk_token_id
         return None if unknown in self.eos_ids else unknown
 
     def encode(self, text: str) -> list[int]:
         """Turns text into ids, without any special id that the text does not spell out."""
         try:
-            return list(self._backend.encode(text, add_special_tokens=False))
+            return list(self.backend.encode(text, add_special_tokens=False))
         except Exception as error:  # what the Rust part raises is nothing more special
             raise TokenizerError(
                 f"the tokenizer {self.path_or_name!r} cannot encode {text[:60]!r} ({error}); it seems to have no "
@@ -105,13 +106,13 @@ class HuggingFaceTokenizer:
         """Decodes the whole sequence at once; special and end ids leave no trace."""
         hidden = self.special_ids.union(self.eos_ids)
         kept = [int(index) for index in ids if 0 <= index < self.vocab_size and index not in hidden]
-        return str(self._backend.decode(kept, clean_up_tokenization_spaces=False))
+        return str(self.backend.decode(kept, clean_up_tokenization_spaces=False))
 
     def __repr__(self) -> str:
         return f"HuggingFaceTokenizer({self.path_or_name!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_backend"}
+        return {key: value for key, value in self.__dict__.items() if key != "backend"}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> HuggingFaceTokenizer:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from functools import cached_property
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from textgym.episodes import EpisodeBatch
 from textgym.errors import ConfigurationError, missing_dependency
 from textgym.huggingface import HuggingFaceTokenizer
+
+_MOST_LOGITS = 2**25  # at a time: 256 MiB in double precision
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class HuggingFaceLanguageModel:
     Args:
         path_or_name: A folder with ``config.json``, ``model.safetensors`` and a tokenizer, or a hub name.
         device: ``"auto"`` (cuda where there is one, else cpu) or a torch device.
-        batch_size: The most texts in one forward pass.
+        batch_size: The most texts in one forward pass; fewer where a vocabulary is so large that they would not fit.
         revision: The hub revision to pin.
 
     Raises:
@@ -41,7 +44,7 @@ class HuggingFaceLanguageModel:
     path_or_name: str
     _: KW_ONLY
     device: str = "auto"
-    batch_size: int = 32
+    batch_size: int = 256
     revision: str | None = None
 
     def __post_init__(self) -> None:
@@ -58,9 +61,8 @@ class HuggingFaceLanguageModel:
         """See :meth:`textgym.language_models.LanguageModel.log_probs`."""
         rows = self._rows(np.asarray(tokens))
         result = np.empty((len(rows), self.vocab_size))
-        for chunk in self._chunks(len(rows)):
-            logits, lengths, _ = self._forward(rows[chunk])
-            last = logits[range(len(lengths)), [length - 1 for length in lengths]].double()
+        for chunk in self._chunks(len(rows), len({len(row) for row in rows})):
+            last = self._last_logits(rows[chunk])
             if action_masks is not None:
                 illegal = last.new_tensor(~action_masks[chunk]).bool()
                 last = last.masked_fill(illegal, -np.inf)
@@ -69,23 +71,35 @@ class HuggingFaceLanguageModel:
 
     def text_log_probs(self, batch: EpisodeBatch) -> NDArray[np.float64]:
         """``(B,)`` log-probability of each completion, in one forward pass instead of one a token."""
-        rows, result = self._rows(batch.tokens), np.empty(len(batch))
-        for chunk in self._chunks(len(rows)):
-            logits, lengths, inputs = self._forward(rows[chunk])
-            log_probs = logits.double().log_softmax(dim=-1)[:, :-1]
+        return self.chosen_log_probs(batch).sum(axis=1)
+
+    def chosen_log_probs(self, batch: EpisodeBatch) -> NDArray[np.float64]:
+        """``(B, T)`` log-probability of each of the completion's tokens, 0 after its end."""
+        rows, result = self._rows(batch.tokens), np.zeros(batch.completion_ids.shape)
+        for chunk in self._chunks(len(rows), max(map(len, rows), default=1)):
+            lengths, inputs = self._pad(rows[chunk])
+            log_probs = self._logits(lengths, inputs).double().log_softmax(dim=-1)[:, :-1]
             chosen = log_probs.gather(-1, inputs[:, 1:, None])[..., 0].cpu().numpy()
             spans = zip(lengths, batch.lengths[chunk].tolist(), strict=True)
-            result[chunk] = [
-                row[total - written - 1 : total - 1].sum() for row, (total, written) in zip(chosen, spans, strict=True)
-            ]
+            for row, (total, written) in enumerate(spans, start=chunk.start):
+                result[row, :written] = chosen[row - chunk.start, total - written - 1 : total - 1]
         return result
 
     def _rows(self, tokens: NDArray[np.int32]) -> list[list[int]]:
         """The begin token and the ids of each row, without padding."""
         return [[self._begin_id, *row[row != self.vocab_size].tolist()] for row in tokens]
 
-    def _forward(self, rows: Sequence[list[int]]) -> tuple[Any, list[int], Any]:
-        """Logits ``(B, L, V)``, the number of ids of each row, and the right-padded ids ``(B, L)``."""
+    def _last_logits(self, rows: Sequence[list[int]]) -> Any:
+        """``(B, V)`` after the last id of each row; where the model can, no others are computed."""
+        lengths, inputs = self._pad(rows)
+        ends = sorted({length - 1 for length in lengths})
+        if not self._keeps_logits:
+            return self._logits(lengths, inputs)[range(len(rows)), [length - 1 for length in lengths]].double()
+        logits = self._logits(lengths, inputs, logits_to_keep=inputs.new_tensor(ends))
+        return logits[range(len(rows)), [ends.index(length - 1) for length in lengths]].double()
+
+    def _pad(self, rows: Sequence[list[int]]) -> tuple[list[int], Any]:
+        """The number of ids of each row, and the right-padded ids ``(B, L)``."""
         import torch
 
         lengths = [len(row) for row in rows]
@@ -96,17 +110,24 @@ class HuggingFaceLanguageModel:
                 f"{limit}; lower max_new_tokens or take another model"
             )
         padded = [row + [0] * (max(lengths) - len(row)) for row in rows]  # causal: what stands behind is not seen
-        inputs = torch.tensor(padded, device=self._model.device)
-        attention = torch.tensor([[place < n for place in range(max(lengths))] for n in lengths]).to(inputs)
-        with torch.inference_mode():
-            return (
-                self._model(input_ids=inputs, attention_mask=attention).logits[..., : self.vocab_size],
-                lengths,
-                inputs,
-            )
+        return lengths, torch.tensor(padded, device=self._model.device)
 
-    def _chunks(self, count: int) -> Iterator[slice]:
-        return (slice(start, start + self.batch_size) for start in range(0, count, self.batch_size))
+    def _logits(self, lengths: Sequence[int], inputs: Any, **options: Any) -> Any:
+        """``(B, L, V)``, or fewer places where ``logits_to_keep`` is among the options."""
+        import torch
+
+        attention = torch.tensor([[place < n for place in range(inputs.shape[1])] for n in lengths]).to(inputs)
+        with torch.inference_mode():
+            return self._model(input_ids=inputs, attention_mask=attention, **options).logits[..., : self.vocab_size]
+
+    def _chunks(self, count: int, places: int) -> Iterator[slice]:
+        """Parts of at most ``batch_size`` texts, fewer where the logits of so many places would fill the memory."""
+        size = max(1, min(self.batch_size, _MOST_LOGITS // (places * self.vocab_size)))
+        return (slice(start, start + size) for start in range(0, count, size))
+
+    @cached_property
+    def _keeps_logits(self) -> bool:
+        return "logits_to_keep" in signature(self._model.forward).parameters
 
     @property
     def _config(self) -> Any:
@@ -114,16 +135,11 @@ class HuggingFaceLanguageModel:
 
     @cached_property
     def _begin_id(self) -> int:
-        ends = self._config.eos_token_id
-        first = ends[0] if isinstance(ends, list) else ends
-        chosen = first if self._config.bos_token_id is None else self._config.bos_token_id
-        if chosen is None:
-            raise ConfigurationError(f"{self.path_or_name!r} names no begin token and no end token in its config.json")
-        return int(chosen)
+        return begin_of(self._config, self.path_or_name)
 
     @cached_property
     def _model(self) -> Any:
-        model, device = _load(self.path_or_name, self.revision or "main"), _device(self.device)
+        model, device = load_causal_lm(self.path_or_name, self.revision or "main"), find_device(self.device)
         rows = model.get_output_embeddings().weight.shape[0]
         if rows < self.vocab_size:
             raise ConfigurationError(
@@ -139,7 +155,16 @@ class HuggingFaceLanguageModel:
         return self
 
 
-def _load(source: str, revision: str) -> Any:
+def load_causal_lm(source: str, revision: str = "main") -> Any:
+    """A causal language model of ``transformers``, from safetensors only.
+
+    Args:
+        source: A folder with ``config.json`` and ``model.safetensors``, or a hub name.
+        revision: The hub revision to pin.
+
+    Raises:
+        ConfigurationError: if there is no such model, or it has no safetensors.
+    """
     try:
         from transformers import AutoModelForCausalLM
     except ImportError as error:
@@ -160,7 +185,26 @@ def _load(source: str, revision: str) -> Any:
     return model
 
 
-def _device(name: str) -> Any:
+def begin_of(config: Any, name: str) -> int:
+    """The id before every text: the model's begin token, else its end token, as in its own training.
+
+    Raises:
+        ConfigurationError: if it names neither.
+    """
+    ends = config.eos_token_id
+    first = ends[0] if isinstance(ends, list) else ends
+    chosen = first if config.bos_token_id is None else config.bos_token_id
+    if chosen is None:
+        raise ConfigurationError(f"{name!r} names no begin token and no end token in its config.json")
+    return int(chosen)
+
+
+def find_device(name: str) -> Any:
+    """``"auto"`` (cuda where there is one, else cpu) or the name of a torch device.
+
+    Raises:
+        ConfigurationError: for a device that is not there.
+    """
     import torch
 
     wanted = name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"

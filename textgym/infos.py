@@ -1,14 +1,16 @@
-"""What an info says of a text that has ended: one place for both environments."""
+"""What both environments share: what an info says of a text that has ended, and names of autoreset modes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from textgym.core import Ending
 from textgym.episodes import STOP_REASONS
+from textgym.errors import unknown_name
 
 _REASONS = np.array(STOP_REASONS, dtype=object)
 
@@ -35,3 +37,13 @@ def describe_ending(ending: Ending, *, gold: bool, texts: bool) -> dict[str, NDA
         infos["prompt"] = np.array(batch.prompt_texts, dtype=object)
         infos["completion"] = np.array(batch.completions, dtype=object)
     return infos
+
+
+def read_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    """The mode by Gymnasium's value ("SameStep") or name ("SAME_STEP")."""
+    names = {known.name: known for known in AutoresetMode} | {known.value: known for known in AutoresetMode}
+    if isinstance(mode, AutoresetMode):
+        return mode
+    if mode not in names:
+        raise unknown_name("autoreset_mode", mode, names)
+    return names[mode]

@@ -6,6 +6,7 @@ number generators"). There is one formula in two spellings, for Python integers 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from zlib import crc32
 
 import numpy as np
@@ -15,8 +16,10 @@ _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 _FIRST = 0xBF58476D1CE4E5B9
 _SECOND = 0x94D049BB133111EB
-_GOLDEN_64, _FIRST_64, _SECOND_64 = np.uint64(_GOLDEN), np.uint64(_FIRST), np.uint64(_SECOND)
-_30, _27, _31, _11, _32 = (np.uint64(bits) for bits in (30, 27, 31, 11, 32))
+# Arrays of no dimension: NumPy computes with them faster than with its scalars.
+_GOLDEN_64, _FIRST_64, _SECOND_64 = (np.array(factor, dtype=np.uint64) for factor in (_GOLDEN, _FIRST, _SECOND))
+_30, _27, _31, _11, _32 = (np.array(bits, dtype=np.uint64) for bits in (30, 27, 31, 11, 32))
+_UNIT = np.array(2.0**-53)
 
 Keys = NDArray[np.uint64]
 
@@ -31,11 +34,12 @@ def mix(value: int) -> int:
 
 def mix_array(values: Keys) -> Keys:
     """The same scrambling for an array of uint64."""
-    values = values ^ (values >> _30)
+    scratch = values >> _30
+    values = values ^ scratch
     values *= _FIRST_64
-    values ^= values >> _27
+    values ^= np.right_shift(values, _27, out=scratch)
     values *= _SECOND_64
-    values ^= values >> _31
+    values ^= np.right_shift(values, _31, out=scratch)
     return values
 
 
@@ -62,7 +66,7 @@ def pick(key: int, count: int) -> int:
 def pick_array(keys: Keys, count: int) -> NDArray[np.int64]:
     """:func:`pick` for an array of keys."""
     picked = keys >> _32
-    picked *= np.uint64(count)
+    picked *= np.array(count, dtype=np.uint64)
     picked >>= _32
     return picked.view(np.int64)
 
@@ -80,10 +84,16 @@ def uniform(keys: Keys, purpose: str, position: int | NDArray[np.int64] = 0) -> 
         >>> bool((uniform(keys, "noise") == uniform(keys[:1], "noise")[0])[0])
         True
     """
-    stream = np.uint64(mix(crc32(purpose.encode()) + _GOLDEN))
-    counter = np.asarray(position).astype(np.uint64)
-    bits = mix_array(mix_array(np.asarray(keys, dtype=np.uint64) ^ stream) + counter * _GOLDEN_64)
-    return (bits >> _11).astype(np.float64) * 2.0**-53
+    bits = mix_array(np.asarray(keys, dtype=np.uint64) ^ _stream(purpose))
+    if not isinstance(position, int) or position:
+        bits = bits + np.asarray(position).astype(np.uint64) * _GOLDEN_64
+    return (mix_array(bits) >> _11) * _UNIT
+
+
+@lru_cache(maxsize=256)
+def _stream(purpose: str) -> Keys:
+    """The stream of a purpose, an array of no dimension."""
+    return np.array(mix(crc32(purpose.encode()) + _GOLDEN), dtype=np.uint64)
 
 
 def spawn_seed(base: int, *names: str) -> int:

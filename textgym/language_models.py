@@ -35,7 +35,8 @@ Tokens = NDArray[np.int32]
 class LanguageModel(Protocol):
     """A distribution over the token that comes next.
 
-    A model that scores whole texts faster than token by token may offer ``text_log_probs(batch) -> (B,)``.
+    A model that scores whole texts faster than token by token may offer ``chosen_log_probs(batch) -> (B, T)``, the
+    log-probability of each token, or ``text_log_probs(batch) -> (B,)``, their sum, which serves outside conversations.
     """
 
     def log_probs(self, tokens: Any, action_masks: Mask | None = None) -> Floats:
@@ -52,7 +53,9 @@ class LanguageModel(Protocol):
 
 
 def text_log_probs(model: LanguageModel, batch: EpisodeBatch) -> Floats:
-    """``(B,)`` log-probability of each completion given its prompt, the end id included.
+    """``(B,)`` log-probability of what the agent wrote in each completion, end ids included.
+
+    In conversations the partner's tokens are read, not counted.
 
     Raises:
         ConfigurationError: if the model's vocabulary has another size, or what it returns are no log-probabilities.
@@ -63,13 +66,14 @@ def text_log_probs(model: LanguageModel, batch: EpisodeBatch) -> Floats:
         raise ConfigurationError(
             f"the language model has {size} ids, the texts come from {vocab_size}: they must share them"
         )
-    if hasattr(model, "text_log_probs"):
-        totals = np.asarray(model.text_log_probs(batch), dtype=np.float64)
-        check_log_probs(totals, (len(batch),))
-        return totals
+    if (fast := _in_one_pass(model, batch)) is not None:
+        return fast
     for position in range(int(batch.lengths.max(initial=0))):
         column = batch.prompts.width + position
-        rows = np.flatnonzero(batch.lengths > position)
+        counted = batch.lengths > position
+        if batch.is_agent is not None:
+            counted = counted & batch.is_agent[:, position]
+        rows = np.flatnonzero(counted)
         prefixes, targets = batch.tokens[rows], batch.tokens[rows, column]
         prefixes[:, column:] = vocab_size  # in full width, as agents know it
         for chunk in _chunks(len(rows), max(1, _MOST_CELLS // vocab_size)):
@@ -77,6 +81,20 @@ def text_log_probs(model: LanguageModel, batch: EpisodeBatch) -> Floats:
             check_log_probs(log_probs, (len(prefixes[chunk]), vocab_size))
             totals[rows[chunk]] += log_probs[np.arange(len(log_probs)), targets[chunk]]
     return totals
+
+
+def _in_one_pass(model: Any, batch: EpisodeBatch) -> Floats | None:
+    """The same from a model that offers it; ``text_log_probs`` alone cannot tell the sides of a conversation apart."""
+    if hasattr(model, "chosen_log_probs"):
+        chosen = np.asarray(model.chosen_log_probs(batch), dtype=np.float64)
+        check_log_probs(chosen, batch.completion_ids.shape)
+        totals: Floats = (chosen if batch.is_agent is None else np.where(batch.is_agent, chosen, 0.0)).sum(axis=1)
+        return totals
+    if batch.is_agent is None and hasattr(model, "text_log_probs"):
+        totals = np.asarray(model.text_log_probs(batch), dtype=np.float64)
+        check_log_probs(totals, (len(batch),))
+        return totals
+    return None
 
 
 def check_log_probs(log_probs: Floats, shape: tuple[int, ...]) -> None:
@@ -170,10 +188,23 @@ class NGramLanguageModel:
         return self.ngrams.shape[1]
 
     def log_probs(self, tokens: Any, action_masks: Mask | None = None) -> Floats:
-        """See :meth:`LanguageModel.log_probs`."""
+        """See :meth:`LanguageModel.log_probs`.
+
+        Raises:
+            ConfigurationError: for ids outside the vocabulary.
+        """
+        self._check_ids(np.asarray(tokens))
         histories, inverse = np.unique(self._histories(np.asarray(tokens)), axis=0, return_inverse=True)
         log_probs = np.log(self._probabilities(histories))[inverse.reshape(-1)]
         return log_probs if action_masks is None else renormalize(log_probs, action_masks)
+
+    def _check_ids(self, tokens: Tokens) -> None:
+        low, high = int(tokens.min(initial=0)), int(tokens.max(initial=0))
+        if low < 0 or high > self.vocab_size:
+            raise ConfigurationError(
+                f"id {low if low < 0 else high}: the model was fitted on the ids 0 to {self.vocab_size - 1}, and "
+                f"{self.vocab_size} is the padding; ask it about texts of the tokenizer that it was fitted with"
+            )
 
     def _histories(self, tokens: Tokens) -> Tokens:
         """``(B, n - 1)`` the last ids of each row, V before its first."""

@@ -60,7 +60,7 @@ def reference_scores(batch: EpisodeBatch) -> dict[str, Floats]:
 
 def cross_entropy(model: LanguageModel, batch: EpisodeBatch) -> float:
     """Mean negative log-probability of a token in nats, end ids included; its exponential is the perplexity."""
-    return -float(text_log_probs(model, batch).sum()) / max(1, int(batch.lengths.sum()))
+    return -float(text_log_probs(model, batch).sum()) / max(1, int(batch.num_tokens.sum()))
 
 
 def text_metrics(batch: EpisodeBatch, model: LanguageModel | None = None) -> dict[str, float]:

@@ -115,6 +115,7 @@ class Column:
 
     def __call__(self, batch: EpisodeBatch) -> NDArray[Any]:
         """``(B, ...)`` the value of each row's prompt."""
+        batch = batch.local()
         if self._cache.get("prompts") is not batch.prompts:
             self._cache["values"] = np.array(batch.prompts.column(self.name))
             self._cache["prompts"] = batch.prompts

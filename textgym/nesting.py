@@ -12,8 +12,12 @@ from textgym.constraints import Grammar
 from textgym.episodes import EpisodeBatch
 from textgym.errors import TaskError
 
+Stack = tuple[int, ...]
+State = tuple[int, Stack, Stack] | float
+
 PAIRS = ("()", "[]", "{}", "<>")
 END, GROUND = len(PAIRS) + 1, 1  # the kind that ends of texts close, and its place in a stack
+MOST_STATES = 4096  # of the machine that reads texts at short levels
 
 
 def nest(pairs: tuple[str, ...], depth: int) -> Grammar:
@@ -75,6 +79,75 @@ def close(text: str) -> str:
 
 
 @dataclass(frozen=True)
+class Machine:
+    """Reads texts by one look into a table for each token.
+
+    Attributes:
+        starts: ``(N,)`` the state before the text, for each prompt; states are multiples of V + 1.
+        steps: ``(S * (V + 1),)`` the next state, at the sum of state and id.
+        scores: ``(S * (V + 1),)`` what a text earns that ends in a state.
+    """
+
+    starts: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+    def __call__(self, batch: EpisodeBatch) -> NDArray[np.float64]:
+        """Scores ``(B,)`` texts."""
+        states = self.starts.take(batch.prompt_indices)
+        for column in np.ascontiguousarray(batch.completion_ids.T):
+            states = self.steps.take(states + column)
+        return self.scores.take(states)
+
+
+def build_machine(begun: list[Stack], kinds: list[tuple[int, int]], *, deepest: int) -> Machine | None:
+    """The machine that reads as :class:`Balance` says, or None if it has too many states.
+
+    A state is the number of brackets that the prompt leaves open, those of them that are open still, and those that
+    the text has opened itself; or what a text earns in which nothing counts any more.
+
+    Args:
+        begun: What each prompt leaves open, outermost first.
+        kinds: The kinds that each id opens and closes, 0 or less for none.
+        deepest: Most brackets of its own that a text can open and close again, and one of the prompt's then.
+    """
+    starts: list[State] = [(len(stack), stack, ()) for stack in begun]
+    places = {state: place for place, state in enumerate(dict.fromkeys(starts))}
+    steps: list[list[int]] = []
+    states = list(places)
+    for state in states:  # grows while it is read
+        row = []
+        for opened, closed in kinds:
+            target = _next_state(state, opened, closed, deepest)
+            if places.setdefault(target, len(places)) == len(states):
+                states.append(target)
+            row.append(places[target])
+        steps.append(row)
+        if len(states) > MOST_STATES:
+            return None
+    size = len(kinds)
+    scores = np.repeat([_earned(state) for state in states], size)
+    return Machine(np.array([places[state] for state in starts]) * size, np.array(steps).reshape(-1) * size, scores)
+
+
+def _next_state(state: State, opened: int, closed: int, deepest: int) -> State:
+    if isinstance(state, float):
+        return state
+    count, left, own = state
+    if opened and len(own) < deepest:
+        return count, left, (*own, opened)
+    if opened or closed != (END, *left, *own)[-1]:
+        return _earned(state)
+    if closed == END:
+        return 1.0
+    return (count, left, own[:-1]) if own else (count, left[:-1], own)
+
+
+def _earned(state: State) -> float:
+    return state if isinstance(state, float) else (state[0] - len(state[1])) / (state[0] + 1)
+
+
+@dataclass(frozen=True)
 class Balance:
     """The share of the prompt's open brackets, and of the end, that a text gets right.
 
@@ -88,6 +161,11 @@ class Balance:
 
     def __call__(self, batch: EpisodeBatch) -> NDArray[np.float64]:
         """Scores ``(B,)`` texts."""
+        machine = None if batch.prompts.is_streamed else self._machine(batch)
+        return self._read(batch.local()) if machine is None else machine(batch)
+
+    def _read(self, batch: EpisodeBatch) -> NDArray[np.float64]:
+        """Reads all texts at once, column by column, each with a stack of its own."""
         opens, closes, stacks, depths = self._tables(batch)
         begun = depths.take(batch.prompt_indices)
         columns = np.ascontiguousarray(batch.completion_ids.T)
@@ -125,9 +203,20 @@ class Balance:
             for row, stack in enumerate(left):
                 stacks[row, GROUND : GROUND + 1 + len(stack)] = [END, *stack]
             depths = np.array([len(stack) for stack in left])
-            self._cache.update(tables=(opens, closes, stacks, depths), prompts=batch.prompts)
+            self._cache.update(tables=(opens, closes, stacks, depths), prompts=batch.prompts, machines={})
         tables: tuple[NDArray[np.int64], ...] = self._cache["tables"]
         return tables
+
+    def _machine(self, batch: EpisodeBatch) -> Machine | None:
+        """The same reading as a finite machine, which is five times as fast, where it has few states."""
+        opens, closes, stacks, _ = self._tables(batch)
+        machines: dict[int, Machine | None] = self._cache["machines"]
+        width = batch.completion_ids.shape[1]
+        if width not in machines:
+            kinds = list(zip(opens.tolist(), closes.tolist(), strict=True))
+            begun = [tuple(kind for kind in row[GROUND + 1 :] if kind) for row in stacks.tolist()]
+            machines[width] = build_machine(begun, kinds, deepest=(width - 1) // 2)
+        return machines[width]
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_cache": {}}

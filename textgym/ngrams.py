@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,8 +72,17 @@ class NGramModel:
     def tables(self, prompt_words: Sequence[frozenset[int]]) -> Floats:
         """Dense weights ``(N, V + 2, V + 2)`` by prompt, word before and word; the offset is paid at the beginning.
 
-        The sum over a text's neighbours is its score, so singles are part of the pairs that they end.
+        The sum over a text's neighbours is its score, so singles are part of the pairs that they end. The array is
+        read-only: whoever asks for the same prompts gets the same one, as long as somebody has it.
         """
+        shared, key = _TABLES.setdefault(self, WeakValueDictionary()), tuple(prompt_words)
+        known = shared.get(key)
+        if known is None:
+            known = shared[key] = self._make_tables(prompt_words)
+            known.flags.writeable = False
+        return known
+
+    def _make_tables(self, prompt_words: Sequence[frozenset[int]]) -> Floats:
         size = len(self.vocabulary) + 2
         end, begin = size - 2, size - 1
         if len(prompt_words) * size * size > _MOST_CELLS:
@@ -148,7 +159,7 @@ class NGramModel:
 
     @classmethod
     def load(cls, path: str | Path) -> NGramModel:
-        """Reads what :meth:`save` wrote.
+        """Reads what :meth:`save` wrote; files with the same content give one model, as long as somebody has it.
 
         Raises:
             ConfigurationError: if the file is not such a model.
@@ -156,6 +167,9 @@ class NGramModel:
         from safetensors import SafetensorError, safe_open
 
         try:
+            content = sha256(Path(path).read_bytes()).digest()
+            if (known := _LOADED.get(content)) is not None:
+                return known
             with safe_open(str(path), framework="numpy") as file:
                 card = json.loads((file.metadata() or {}).get("card", "{}"))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
@@ -163,7 +177,7 @@ class NGramModel:
             raise ConfigurationError(f"{str(path)!r} cannot be read as safetensors ({error})") from error
         if not isinstance(card, dict) or card.get("format") != FORMAT:
             raise ConfigurationError(f"{str(path)!r} is not a preference model: expected a card with format {FORMAT!r}")
-        return cls(
+        _LOADED[content] = model = cls(
             vocabulary=tuple(card["vocabulary"]),
             tokenizer_fingerprint=card["tokenizer_fingerprint"],
             eos_ids=tuple(card["eos_ids"]),
@@ -173,6 +187,13 @@ class NGramModel:
             range=tuple(card["range"]),
             description=card["description"],
         )
+        return model
+
+
+_LOADED: WeakValueDictionary[bytes, NGramModel] = WeakValueDictionary()
+"""By what their files hold: environments that were unpickled one by one read one file."""
+
+_TABLES: WeakKeyDictionary[NGramModel, WeakValueDictionary[Any, Floats]] = WeakKeyDictionary()
 
 
 def fit_ngrams(

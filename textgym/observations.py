@@ -186,9 +186,9 @@ def text_space(task: Task) -> spaces.Text:
         raise ConfigurationError(
             f"text observations need tokens that are text, not bytes as in {tokenizer!r}; use 'tokens'"
         )
-    alphabet = {" "}.union(*task.prompts.texts, *tokenizer.tokens)
+    alphabet = {" "}.union(task.prompts.characters, *tokenizer.tokens)
     longest = max(len(token) for token in tokenizer.tokens) + 1
-    size = max(map(len, task.prompts.texts)) + 1 + task.budget * longest
+    size = task.prompts.longest + 1 + task.budget * longest
     # Sorted, since Gymnasium before 1.4 numbers the characters of a set in hash order.
     return spaces.Text(size, min_length=0, charset="".join(sorted(alphabet)))
 

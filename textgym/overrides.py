@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from textgym.episodes import Prompt
-from textgym.errors import ConfigurationError
+from textgym.errors import ConfigurationError, check_names
 from textgym.returns import Facts
+from textgym.streaming import StreamedPrompts
 from textgym.tokenizers import Tokenizer, build_tokenizer, check_tokenizer
 
 
@@ -29,13 +31,34 @@ def changed_fields(task: Any, given: Mapping[str, Any], max_prompt_tokens: int |
     if changed or fields:
         fields["overridden"] = {**task.overridden, **changed}
     if "prompts" in changed:
-        fields["make_prompts"] = partial(_constant, tuple(changed["prompts"]))
+        fields["make_prompts"] = partial(_constant, _kept(changed["prompts"]))
     if "tokenizer" in changed:
         fields["make_tokenizer"] = partial(_constant, _read_tokenizer(task, changed))
     for name in ("reward", "max_new_tokens"):
         if name in changed:
             fields["make_reward" if name == "reward" else name] = partial(_constant, changed[name])
     return {**fields, **_lost(task, set(changed))}
+
+
+def changed_options(task: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a task that change under arguments of its own.
+
+    Args:
+        task: A :class:`~textgym.task.Task`.
+        given: Option -> value.
+
+    Returns:
+        Field -> new value; empty where the settings stay what they were.
+
+    Raises:
+        UnknownNameError: for an option that the task has not.
+    """
+    check_names(f"option of the task {task.name}", given, task.options)
+    levels = {level: replace(settings, **given) for level, settings in task.levels.items()} if given else task.levels
+    if levels == task.levels:
+        return {}
+    adapted = task.adapt(levels[task.level]) if task.adapt else {}
+    return {"levels": levels, "make_facts": None, "overridden": {**task.overridden, **given}, **adapted}
 
 
 def _lost(task: Any, changed: set[str]) -> dict[str, Any]:
@@ -59,7 +82,13 @@ def _read_tokenizer(task: Any, changed: Mapping[str, Any]) -> Tokenizer:
     if not isinstance(tokenizer, str | dict):
         return check_tokenizer(tokenizer)
     known: Sequence[Prompt] = changed["prompts"] if "prompts" in changed else task.make_prompts(task.settings)
+    if isinstance(known, StreamedPrompts):
+        return known.build_tokenizer(tokenizer)
     return build_tokenizer(tokenizer, [text for prompt in known for text in (prompt.text, *prompt.references)])
+
+
+def _kept(prompts: Sequence[Prompt]) -> Sequence[Prompt]:
+    return prompts if isinstance(prompts, StreamedPrompts) else tuple(prompts)
 
 
 def _constant(value: Any, settings: Any) -> Any:

@@ -19,6 +19,16 @@ from textgym.errors import TaskError
 class Partner(Protocol):
     """A pure function of prompt, tokens so far and key, without a state of its own.
 
+    A partner that draws on the key says so: ``stochastic = True``. For exact values (:func:`textgym.exact.solve`) it
+    also states its chance:
+
+    - ``outcomes(batch) -> [(probability, replies (B, R))]``: what is drawn anew at every reply, each with a number or
+      ``(B,)`` numbers. Scores must not depend on it but by what was said.
+    - ``cases() -> [(probability, key)]``: what is drawn once for a whole conversation, a key for each way it may go.
+
+    Any partner may offer ``summary(batch) -> (B, S)``: whole numbers that tell all that matters of what was said so
+    far, when it is the agent's turn. Conversations with the same prompt, turns and summary are then solved as one.
+
     Attributes:
         max_reply_tokens: R, the most tokens of a reply.
     """

@@ -66,23 +66,25 @@ class Answer:
 
     def __call__(self, batch: EpisodeBatch) -> NDArray[np.float64]:
         """Scores ``(B,)`` texts."""
+        batch = batch.local()
         targets, lengths = self._targets(batch)
-        wanted = targets.take(batch.prompt_indices, axis=0)
-        width = min(wanted.shape[1], batch.completion_ids.shape[1])
-        right = np.zeros(wanted.shape, dtype=bool)
-        np.equal(batch.completion_ids[:, :width], wanted[:, :width], out=right[:, :width])
-        return right.argmin(axis=1) / lengths.take(batch.prompt_indices)  # the last column is never right
+        right = batch.tokens == targets.take(batch.prompt_indices, axis=0)  # whole rows are faster than parts of them
+        first_wrong = right.argmin(axis=1)
+        first_wrong[first_wrong == 0] = right.shape[1]  # nothing is wrong: the prompt, which comes first, never is
+        return (first_wrong - batch.prompts.width) / lengths.take(batch.prompt_indices)
 
     def _targets(self, batch: EpisodeBatch) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """``(N, L + 1)`` the ids of each prompt's reference with its end id, and their number ``(N,)``."""
-        if self._cache.get("prompts") is not batch.prompts:
+        """``(N, P + T)`` each prompt with its reference and the end id, and ``(N,)`` how many tokens these two have."""
+        prompts, width = batch.prompts, batch.tokens.shape[1]
+        if self._cache.get("prompts") is not prompts or self._cache["targets"].shape[1] != width:
             tokenizer = batch.tokenizer
-            rows = [[*tokenizer.encode(answers[0]), tokenizer.eos_ids[0]] for answers in batch.prompts.references]
-            targets = np.full((len(rows), max(map(len, rows)) + 1), NEVER, dtype=np.int32)
+            rows = [[*tokenizer.encode(answers[0]), tokenizer.eos_ids[0]] for answers in prompts.references]
+            targets = np.full((len(rows), width), NEVER, dtype=np.int32)
+            targets[:, : prompts.width] = prompts.ids
             for row, ids in enumerate(rows):
-                targets[row, : len(ids)] = ids
+                targets[row, prompts.width :][: len(ids)] = ids[: width - prompts.width]
             lengths = np.array([len(ids) for ids in rows])
-            self._cache.update(targets=targets, lengths=lengths, prompts=batch.prompts)
+            self._cache.update(targets=targets, lengths=lengths, prompts=prompts)
         return self._cache["targets"], self._cache["lengths"]
 
     def __getstate__(self) -> dict[str, Any]:

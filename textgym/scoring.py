@@ -31,6 +31,11 @@ class Scores:
     scored: NDArray[np.bool_]
     parts: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
+    def take(self, rows: NDArray[np.int64]) -> Scores:
+        """The scores of these rows only."""
+        parts = {name: part[rows] for name, part in self.parts.items()}
+        return Scores(self.values[rows], self.valid[rows], self.scored[rows], parts)
+
 
 def add_in_order(terms: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sums over the first axis strictly one after another, as a Python loop would.
@@ -85,15 +90,16 @@ class Scorer:
         again row by row to find the culprit.
         """
         scored = batch.stop_codes != ILLEGAL
-        if scored.all():
+        if np.count_nonzero(scored) == len(scored):  # twice as fast as all()
             return self._score(batch, scored)
         scores = Scores(np.full(len(batch), self.illegal_reward), np.ones(len(batch), dtype=bool), scored)
-        if scored.any():
-            legal = self._score(batch.take(scored), scored[scored])
-            scores.values[scored], scores.valid[scored] = legal.values, legal.valid
+        rows = scored.nonzero()[0]
+        if rows.size:
+            legal = self._score(batch.take(rows), scored[rows])
+            scores.values[rows], scores.valid[rows] = legal.values, legal.valid
             for name, part in legal.parts.items():
                 scores.parts[name] = np.zeros(len(batch))
-                scores.parts[name][scored] = part
+                scores.parts[name][rows] = part
         return scores
 
     def _score(self, batch: EpisodeBatch, everything: NDArray[np.bool_]) -> Scores:

@@ -1,16 +1,23 @@
-"""What conversations share: rules for a turn of words only, columns that the agent does not see, the price of turns."""
+"""What conversations share: turns of words only, columns that the agent does not see, the price of turns, the task."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.episodes import EpisodeBatch, Score
+from textgym.constraints import Constraint
+from textgym.episodes import EpisodeBatch, Prompt, Score
 from textgym.errors import TaskError
+from textgym.facts import shipped_facts
+from textgym.partners import Partner
+from textgym.puzzles import PuzzleLevel
+from textgym.returns import Facts
+from textgym.task import StopRule, Task
 from textgym.tokenizers import Tokenizer
 
 Rows = NDArray[np.int64]
@@ -101,6 +108,7 @@ class Hidden:
         Raises:
             TaskError: for prompts in which some lack the column.
         """
+        batch = batch.local()
         if self._cache.get("prompts") is not batch.prompts:
             values = batch.prompts.column(self.name)
             if None in values:
@@ -142,3 +150,68 @@ class Earned:
         """1 for success, else 0."""
         earned = self.score(batch)
         return ((earned > 0.0) & (earned >= self.at_least)).astype(np.float64)
+
+
+def conversation(
+    name: str,
+    levels: Iterable[PuzzleLevel],
+    *,
+    summary: str,
+    tags: tuple[str, ...],
+    make_prompts: Callable[[Any], list[Prompt]],
+    make_tokenizer: Callable[[Any], Tokenizer],
+    make_constraints: Callable[[Any], tuple[Constraint, ...]],
+    make_reward: Callable[[Any], Score],
+    make_partner: Callable[[Any], Partner],
+    make_stop: Callable[[Any], StopRule],
+    max_turns: Callable[[Any], int],
+    max_new_tokens: Callable[[Any], int],
+    choose: Callable[..., str],
+    demonstrate: Callable[..., str],
+    make_facts: Callable[[Any], Facts] | None = None,
+    succeed_at: float = 0.0,
+) -> Task:
+    """A conversation that succeeds where it earns enough.
+
+    Args:
+        name: The task's name.
+        levels: Settings, easiest first; the first is the default.
+        summary: What the agent has to do.
+        tags: Skills.
+        make_prompts: As of :class:`~textgym.task.Task`, like all that follow.
+        make_tokenizer: The vocabulary of both sides.
+        make_constraints: What the agent may write.
+        make_reward: What it is paid.
+        make_partner: The other side.
+        make_stop: The end of the conversation.
+        max_turns: Turns of the agent.
+        max_new_tokens: Tokens of a turn.
+        choose: The oracle: (settings, prompt, turns so far) -> its next turn; a function that pickles.
+        demonstrate: (settings, prompt, generator) -> a typical conversation; likewise.
+        make_facts: By default the facts that ship for the name.
+        succeed_at: The reward of a success, as of :class:`Earned`.
+    """
+    known = {level.name: level for level in levels}
+    return Task(
+        name=name,
+        summary=summary,
+        levels=known,
+        level=next(iter(known)),
+        tags=tags,
+        make_prompts=make_prompts,
+        make_tokenizer=make_tokenizer,
+        make_reward=make_reward,
+        make_success=partial(_earn, make_reward, succeed_at),
+        make_constraints=make_constraints,
+        make_stop=make_stop,
+        make_partner=make_partner,
+        max_turns=max_turns,
+        make_oracle=partial(partial, choose),
+        make_demonstration=partial(partial, demonstrate),
+        make_facts=make_facts or shipped_facts(name),
+        max_new_tokens=max_new_tokens,
+    )
+
+
+def _earn(make_reward: Callable[[Any], Score], at_least: float, settings: Any) -> Earned:
+    return Earned(make_reward(settings), at_least)

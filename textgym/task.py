@@ -21,7 +21,7 @@ from textgym.episodes import Prompt, Score
 from textgym.errors import TaskError, unknown_name
 from textgym.keys import spawn_seed
 from textgym.language_models import NGramLanguageModel
-from textgym.overrides import changed_fields
+from textgym.overrides import changed_fields, changed_options
 from textgym.partners import Partner
 from textgym.prompts import PromptTable
 from textgym.returns import Facts, Returns
@@ -45,6 +45,8 @@ class Task:
         levels: Level name -> settings, whatever type the task's functions take.
         level: The level of this task object.
         tags: Skills that the task asks for.
+        options: Arguments of its own, besides those of every environment: fields of its levels' settings.
+        adapt: Settings that options have changed -> further fields of the task that change with them.
         make_prompts: The prompts of all splits, or any other source that an override names.
         make_tokenizer: The vocabulary.
         make_reward: What the agent is paid.
@@ -81,6 +83,8 @@ class Task:
     make_demonstration: Callable[[Any], Callable[[Prompt, np.random.Generator], str]] | None = None
     make_facts: Callable[[Any], Facts] | None = None
     max_prompt_tokens: int | None = None
+    options: tuple[str, ...] = ()
+    adapt: Callable[[Any], Mapping[str, Any]] | None = None
     registered: bool = False
     overridden: Mapping[str, Any] = field(default_factory=dict)
 
@@ -254,6 +258,15 @@ class Task:
         """The task with some parts replaced; every fact that depends on them is dropped."""
         given = {"prompts": prompts, "tokenizer": tokenizer, "reward": reward, "max_new_tokens": max_new_tokens}
         fields = changed_fields(self, given, max_prompt_tokens)
+        return replace(self, **fields) if fields else self
+
+    def with_options(self, given: Mapping[str, Any]) -> Task:
+        """The task under arguments of its own, on all levels; without its facts if that changes anything.
+
+        Args:
+            given: Values of some of :attr:`options`.
+        """
+        fields = changed_options(self, given)
         return replace(self, **fields) if fields else self
 
     def __getstate__(self) -> dict[str, Any]:

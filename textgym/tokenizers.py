@@ -245,7 +245,7 @@ def _by_frequency(pieces: Iterable[str]) -> list[str]:
     return sorted(counts, key=lambda piece: (-counts[piece], piece))
 
 
-def build_tokenizer(name: str | dict[str, Any], texts: Sequence[str]) -> Tokenizer:
+def build_tokenizer(name: str | dict[str, Any], texts: Iterable[str]) -> Tokenizer:
     """Builds the tokenizer that a name stands for.
 
     Args:

@@ -14,14 +14,19 @@ from numpy.typing import NDArray
 from textgym.configuration import configure
 from textgym.core import Ending, GenerationCore
 from textgym.episodes import EpisodeBatch
-from textgym.errors import ConfigurationError, RenderModeError, check_names, unknown_name
-from textgym.infos import describe_ending
+from textgym.errors import ConfigurationError, RenderModeError, check_names
+from textgym.infos import describe_ending, read_autoreset_mode
 from textgym.keys import lane_key
+from textgym.legality import check_prompt_index
 from textgym.observations import make_observation
 from textgym.rendering.episodes import EpisodeRenderer, Picture
 from textgym.task import Task
 
 Infos = dict[str, Any]
+
+RESTS = -(2**31)
+"""In DISABLED mode, the action of a lane that takes no step, for example since its text is over and nobody needs
+another: it costs nothing and stays as it is."""
 
 
 class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
@@ -72,7 +77,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
             raise RenderModeError(f"render_mode={render_mode!r}: expected None, 'ansi' or 'rgb_array'")
         self.num_envs = int(num_envs)
         self.render_mode = render_mode
-        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        self.autoreset_mode = read_autoreset_mode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.text_infos = text_infos
         self.task = self.config.task
@@ -91,7 +96,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         self.eos_id = self.task.tokenizer.eos_ids[0]
         self._renderer = EpisodeRenderer(self.task, render_mode)
         self._all = np.arange(self.num_envs)
-        self._nothing, self._everyone = np.full(self.num_envs, None), np.ones(self.num_envs, dtype=bool)
+        self._everyone = np.ones(self.num_envs, dtype=bool)
         self._core.seed(self._all, np.random.SeedSequence().generate_state(self.num_envs, np.uint64).astype(np.uint64))
         self._restart: NDArray[np.int64] | None = None
         self._forget()
@@ -112,7 +117,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         rows = np.flatnonzero(mask)
         prompts = options.get("prompt_index")
         if prompts is not None:
-            prompts = self._core.check_prompt_index(prompts)[rows]
+            prompts = check_prompt_index(prompts, self.num_envs, len(self.task.prompts))[rows]
         if isinstance(seed, int | np.integer):
             super().reset(seed=int(seed))
         self._seed(seed, mask)
@@ -153,14 +158,14 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         """Writes one token in every lane.
 
         Args:
-            actions: ``(N,)`` token ids.
+            actions: ``(N,)`` token ids; in DISABLED mode :data:`RESTS` for lanes that stay as they are.
 
         Raises:
             ActionError: for actions of a wrong shape, type or range; nothing has changed then.
             EpisodeOverError: if a lane has ended and is not reset by the autoreset mode.
         """
         core = self._core
-        rewards, ending = core.step(actions, self._restart)
+        rewards, ending = core.step(actions, self._restart, self._resting(actions))
         terminations = core.over.copy()
         truncations = np.zeros(self.num_envs, dtype=bool)
         self._restart = None
@@ -175,6 +180,12 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
             infos = {**self._masks_info(), **self._ending_info(ending, terminations)}
             self._restart = ending.rows if self.autoreset_mode is AutoresetMode.NEXT_STEP else None
         return self._observation.observe(core, slice(None)), rewards, terminations, truncations, infos
+
+    def _resting(self, actions: Any) -> NDArray[np.int64] | None:
+        if self.autoreset_mode is not AutoresetMode.DISABLED:
+            return None
+        rows = np.flatnonzero(np.asarray(actions) == RESTS)
+        return rows if rows.size else None
 
     def _forget(self) -> None:
         self.last_episodes, self.last_returns, self.last_rows = None, np.zeros(0), np.zeros(0, dtype=np.int64)
@@ -214,7 +225,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _whole(self, rows: NDArray[np.int64], values: NDArray[Any]) -> NDArray[Any]:
         """``(N,)`` the values in these rows, 0 (None for objects) in the others."""
-        whole = self._nothing.copy() if values.dtype == object else np.zeros(self.num_envs, values.dtype)
+        whole = (np.empty if values.dtype == object else np.zeros)(self.num_envs, values.dtype)  # empty is None
         whole[rows] = values
         return whole
 
@@ -281,16 +292,6 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         texts = map(batch.ids, range(self.num_envs))
         lanes = zip(core.prompt_indices.tolist(), texts, codes.tolist(), returns.tolist(), strict=True)
         return tuple(self._renderer.draw(row, ids, code=code, reward=paid) for row, ids, code, paid in lanes)
-
-
-def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
-    """The mode by Gymnasium's value ("SameStep") or name ("SAME_STEP")."""
-    names = {known.name: known for known in AutoresetMode} | {known.value: known for known in AutoresetMode}
-    if isinstance(mode, AutoresetMode):
-        return mode
-    if mode not in names:
-        raise unknown_name("autoreset_mode", mode, names)
-    return names[mode]
 
 
 def _row_of(batch: Any, position: int) -> Any:

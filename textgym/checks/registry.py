@@ -54,6 +54,7 @@ RULES: tuple[Rule, ...] = (
     copies.deep_copies,
     copies.states,
     lanes.vector_equals_single,
+    lanes.last_texts,
     answers.oracle_legal,
     answers.oracle_best,
     answers.facts,

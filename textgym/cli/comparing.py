@@ -1,4 +1,4 @@
-"""``textgym bench``: ``run``, ``report``, ``matrix``, ``throughput``, ``rendering`` and ``solving``."""
+"""``textgym bench``: ``run``, ``report``, ``matrix``, ``throughput``, ``resets``, ``rendering`` and ``solving``."""
 
 from __future__ import annotations
 
@@ -68,15 +68,44 @@ def throughput(
         bool, typer.Option("--sb3", help="Also measure stable-baselines3's PPO through both adapters.")
     ] = False,
     suite: Annotated[bool, typer.Option("--suite", help="Measure every task of the suite instead.")] = False,
+    overlaps: Annotated[
+        bool, typer.Option("--overlaps", help="Measure BLEU, chrF and ROUGE-L against sacrebleu and rouge-score.")
+    ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="With --suite: print a Markdown table.")] = False,
+    page: Annotated[
+        Path | None, typer.Option(help="With --suite: renew the table in this page, such as docs/speed.md.")
+    ] = None,
 ) -> None:
     """Measure tokens a second against Gymnasium's CartPole, as ratios within this run."""
+    from textgym.benchmarks import overlaps as overlap_scores
     from textgym.benchmarks import throughput
 
-    if suite:
+    tabled = markdown or page is not None
+    if tabled and not suite:
+        raise typer.BadParameter("--markdown and --page tell of the suite; add --suite")
+    if overlaps:
+        lines = overlap_scores.report(rounds=rounds)
+    elif tabled:
+        lines = throughput.markdown(throughput.measure_suite(rounds=rounds, seconds=seconds), rounds=rounds)
+        if page is not None:
+            throughput.renew_page(page, lines)
+            lines = iter([f"renewed: {page}"])
+    elif suite:
         lines = throughput.suite(rounds=rounds, seconds=seconds)
     else:
         lines = throughput.report(rounds=rounds, seconds=seconds, sb3=sb3)
     for line in lines:
+        typer.echo(line)
+
+
+def resets(
+    rounds: Annotated[int, typer.Option(min=1, help="Paired rounds; medians are printed.")] = 7,
+    seconds: Annotated[float, typer.Option(min=0.01, help="Length of one measurement.")] = 0.3,
+) -> None:
+    """Measure what a reset costs with a thousand and with a million prompts, in memory and on disk."""
+    from textgym.benchmarks import resets
+
+    for line in resets.report(rounds=rounds, seconds=seconds):
         typer.echo(line)
 
 

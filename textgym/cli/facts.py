@@ -17,6 +17,7 @@ from textgym.errors import ConfigurationError, RewardError, TaskError, TextGymEr
 from textgym.exact import solve
 from textgym.factory import EnvFactory
 from textgym.keys import spawn_seed
+from textgym.playing import speak
 from textgym.task import Task
 
 SECONDS = 5.0
@@ -96,20 +97,11 @@ def step_through(env: TextGenerationEnv, prompt_index: int, text: str) -> dict[s
 
 def converse(env: TextGenerationEnv, prompt_index: int) -> dict[str, Any]:
     """Lets the oracle have a conversation, turn by turn, and says the same of it as :func:`step_through`."""
-    prompt, waiting = env.task.prompts.prompts[prompt_index], list[int]()
-
-    def choose() -> int:
-        if not waiting:
-            said = env.task.tokenizer.encode(env.task.best_turn(prompt, env.present_episodes.dialogue(0)))
-            waiting.extend([*said, env.eos_id][: env.task.turn_tokens])
-        return waiting.pop(0)
-
-    return _play(env, prompt_index, choose)
-
-
-def play_randomly(env: TextGenerationEnv, prompt_index: int, rng: np.random.Generator) -> dict[str, Any]:
-    """Lets random play write a text, and says the same of it as :func:`step_through`."""
-    return _play(env, prompt_index, lambda: int(rng.choice(np.flatnonzero(env.action_masks()))))
+    talk = EnvFactory("TextGen-v0", {"task": env.task, "split": env.config.split})
+    batch, _ = speak(env.task.best_turn, talk, prompt_indices=[prompt_index])
+    assert batch.is_agent is not None
+    said = batch.completion_ids[0, batch.is_agent[0]].tolist()
+    return _play(env, prompt_index, partial(next, iter(said)))
 
 
 def _play(env: TextGenerationEnv, prompt_index: int, choose: Callable[[], int]) -> dict[str, Any]:

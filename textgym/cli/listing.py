@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from textgym.cli.options import EnvConfigFile, Settings, read_settings
+
+if TYPE_CHECKING:
+    from textgym.task import Task
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -17,7 +20,10 @@ MARKS = {"random": "about ", "blind": "at least ", "best": "at least "}
 
 
 def list_envs(as_json: AsJson = False) -> None:
-    """List the environment ids with the levels, tags and summaries of their tasks."""
+    """List the environment ids with the levels, tags and summaries of their tasks, and the benchmark suites.
+
+    JSON has the ids alone.
+    """
     rows = list(_list_rows())
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
@@ -26,8 +32,12 @@ def list_envs(as_json: AsJson = False) -> None:
     for row in rows:
         typer.echo(f"{row['id']:<{width}}{row['summary']}")
         levels = ", ".join(f"{level}*" if level == row["level"] else level for level in row["levels"])
-        typer.echo(f"{'':<{width}}levels: {levels}; tags: {', '.join(row['tags'])}")
+        exact = "; returns: exact" if row["exact"] else ""
+        typer.echo(f"{'':<{width}}levels: {levels}; tags: {', '.join(row['tags'])}{exact}")
     typer.echo("* the default level; `textgym info ID --set level=LEVEL` says more")
+    typer.echo("returns: exact - the random, blind and best return of the default level are known, not estimated")
+    for line in _suite_lines(width):
+        typer.echo(line)
 
 
 def info(
@@ -61,7 +71,26 @@ def _list_rows() -> Iterator[dict[str, Any]]:
             "levels": list(task.levels),
             "tags": list(task.tags),
             "summary": task.summary + default,
+            "exact": _is_exact(task),
         }
+
+
+def _is_exact(task: Task) -> bool:
+    """Whether the task states returns, and none of them is an estimate or a bound."""
+    stated = [returns for kinds in task.facts.values() for returns in kinds.values()]
+    return bool(stated) and not any(returns.inexact for returns in stated)
+
+
+def _suite_lines(width: int) -> Iterator[str]:
+    from textgym.benchmarks.suites import SUITES
+
+    yield ""
+    yield "benchmark suites, for `textgym bench run --suite NAME`:"
+    for suite in SUITES.values():
+        agents = ", ".join(dict.fromkeys(entry.label or entry.agent for entry in suite.entries))
+        ids = list(dict.fromkeys(entry.env_id for entry in suite.entries))
+        where = ids[0] if len(ids) == 1 else f"{len(ids)} environments"
+        yield f"{suite.name:<{width}}{suite.title}: {agents} on {where}, {len(suite.seeds)} seeds"
 
 
 def _info_lines(facts: dict[str, Any]) -> Iterator[str]:

@@ -12,13 +12,17 @@ import typer
 
 from textgym.errors import ConfigurationError
 
-TASK = '''"""NAME: write the words of the prompt that name a colour, in their order.
+TASK = '''"""NAME: write the words of the prompt that name a colour, the last one first.
 
 This file is a small task that works. Change it step by step, and run the test beside it after every step:
 
     python -m pytest test_MODULE.py
     textgym check TextGen-v0 --set task=MODULE:TASK
     textgym play TextGen-v0 --set task=MODULE:TASK
+    textgym audit TextGen-v0 --set task=MODULE:TASK
+
+The commands look for it in the folder where they are started, and so does
+gym.make("TextGen-v0", task="MODULE:TASK", level="medium").
 """
 
 from __future__ import annotations
@@ -56,7 +60,7 @@ def make_prompts(level: Level) -> list[Prompt]:
     found: dict[str, str] = {}
     while len(found) < level.prompts:
         words = rng.choice([*COLOURS, *THINGS], size=level.words).tolist()
-        found[" ".join(words)] = " ".join(word for word in words if word in COLOURS)
+        found[" ".join(words)] = " ".join(word for word in reversed(words) if word in COLOURS)
     held_out = level.prompts // 4
     return [
         Prompt(text, references=(answer,), split="test" if number < held_out else "train")
@@ -120,7 +124,7 @@ def count_tokens(level: Level) -> int:
 
 TASK = Task(
     name="NAME",
-    summary="Write the words of the prompt that name a colour.",
+    summary="Write the colours of the prompt, the last one first.",
     levels=LEVELS,
     level="easy",
     tags=("reading",),
@@ -173,7 +177,8 @@ def new_task(
     except OSError as error:
         raise ConfigurationError(f"the files cannot be written: {error}") from None
     typer.echo(f"wrote {' and '.join(map(str, files))}")
-    typer.echo(f"try it in that folder: textgym play TextGen-v0 --set task={module}:TASK")
+    typer.echo(f"test it in that folder: python -m pytest test_{module}.py")
+    typer.echo(f"be the agent yourself:  textgym play TextGen-v0 --set task={module}:TASK")
 
 
 def _module_name(name: str) -> str:

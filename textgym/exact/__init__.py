@@ -90,8 +90,8 @@ def solve(
 
     Raises:
         TooLargeError: with the estimate and what would help.
-        SolveError: for rewards that are no function of the text, stochastic ones whose outcomes are not known, and
-            wrappers that cannot be seen through.
+        SolveError: for rewards that are no function of the text, stochastic rewards and partners whose chance is not
+            known (:class:`~textgym.partners.Partner` says how they state it), and wrappers that cannot be seen through.
 
     Example:
         >>> solution = solve("TextGen-v0", level="tiny")

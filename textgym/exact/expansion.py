@@ -75,7 +75,7 @@ class Expander:
     def __init__(self, config: EnvConfig, score: Score, groups: Sequence[Rows], limits: Limits) -> None:
         self.config, self.groups, self.limits = config, groups, limits
         self.prompts = np.concatenate(groups)
-        self.score = _as_function(score)
+        self.score = as_function(score)
         self._cores: dict[int, GenerationCore] = {}
         fixed = self._core(1).fixed_mask.copy()
         fixed[config.task.tokenizer.eos_ids[0]] = True  # the way out where rules leave nothing else
@@ -230,7 +230,12 @@ class Expander:
         )
 
 
-def _as_function(score: Score) -> Score:
+def as_function(score: Score) -> Score:
+    """The score, or the mean of one that is stochastic.
+
+    Raises:
+        SolveError: for a stochastic score whose outcomes are not known.
+    """
     if not getattr(score, "stochastic", False):
         return score
     if not hasattr(score, "outcomes"):

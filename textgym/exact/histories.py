@@ -1,7 +1,8 @@
 """Exact values of conversations: what a player is worth who sees the replies, and not what the partner keeps to itself.
 
-A node is everything that can be seen: the prompt's ids and all that was said. Behind it stand the prompts that would
-have led to it, with their probabilities; every action of the agent parts them by what the partner replies.
+A node is everything that can be seen: the prompt's ids and all that was said, or what a partner's ``summary`` says
+matters of that. Behind it stand the prompts and the chance that would have led to it, with their probabilities
+(:mod:`textgym.exact.unfolding`); every action of the agent parts them by what the partner replies.
 """
 
 from __future__ import annotations
@@ -9,59 +10,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textgym.configuration import EnvConfig
-from textgym.core import GenerationCore
 from textgym.episodes import Score
 from textgym.errors import SolveError
 from textgym.exact.limits import Limits
 from textgym.exact.tree import Floats
-from textgym.exact.values import Optimum, Prefix, PromptIndex
+from textgym.exact.unfolding import Layer, Unfolding
+from textgym.exact.values import Optimum, Prefix, PromptIndex, encode_prefix
 from textgym.returns import Returns
 from textgym.scoring import Scorer
 from textgym.task import Task
 
 Rows = NDArray[np.int64]
-
-State = dict[str, NDArray[Any]]
-
-_PLACES = ("cursors", "turn_begins")
-_PAIRS_A_SECOND = 200_000.0
-_BYTES_A_TOKEN = 16.0
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """All conversations of one number of the agent's tokens that can be seen and have not ended.
-
-    Attributes:
-        node: ``(E,)`` for each pair of a hidden prompt and a legal id, the node it belongs to.
-        column: ``(E,)`` the id.
-        share: ``(E,)`` the prompt's probability at its node.
-        reward: ``(E,)`` paid for writing the id.
-        child: ``(E,)`` node of the next layer, -1 where the conversation ends.
-        legal: ``(N, V)`` which ids may be written at each node.
-        names: What can be seen at each node (prompt and tokens as bytes) -> its number.
-    """
-
-    node: Rows
-    column: Rows
-    share: Floats
-    reward: Floats
-    child: Rows
-    legal: NDArray[np.bool_]
-    names: dict[bytes, int] = field(repr=False)
-
-    def back_up(self, values: Floats, discount: float) -> Floats:
-        """``(N, V)`` Q of the layer, given V of the next one."""
-        after = np.where(self.child >= 0, values[np.maximum(self.child, 0)], 0.0) if len(values) else 0.0
-        q = np.zeros(self.legal.shape)
-        np.add.at(q, (self.node, self.column), self.share * (self.reward + discount * after))
-        return q
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +38,7 @@ class ConversationSolution(Optimum):
         task: The task.
         index: Finds prompts.
         layers: The conversations by the number of the agent's tokens.
+        begins: ``(G,)`` where each group of prompts is in the first layer.
         q_values: Q* of each layer, ``(N, V)``.
         values: V* of each layer, ``(N,)``.
         random_return: Mean return of writing uniformly among the legal ids.
@@ -85,6 +50,7 @@ class ConversationSolution(Optimum):
     task: Task
     index: PromptIndex = field(repr=False)
     layers: Sequence[Layer] = field(repr=False)
+    begins: Rows = field(repr=False)
     q_values: Sequence[Floats] = field(repr=False)
     values: Sequence[Floats] = field(repr=False)
     random_return: float
@@ -96,15 +62,26 @@ class ConversationSolution(Optimum):
 
     def _stand(self, prefix: Prefix, prompt: str | int | None) -> tuple[int, int]:
         """The layer and node of a conversation so far."""
-        ids = self.task.tokenizer.encode(prefix) if isinstance(prefix, str) else [int(index) for index in prefix]
-        row = self.index.representatives[self.index.find(prompt)]
-        tokens = np.full(self.task.prompts.width + self.task.budget, self.task.tokenizer.vocab_size, dtype=np.int32)
-        tokens[: self.task.prompts.width] = self.task.prompts.ids[row]
-        tokens[self.task.prompts.width : self.task.prompts.width + len(ids)] = ids
-        for depth, layer in enumerate(self.layers):
-            if tokens.tobytes() in layer.names:
-                return depth, layer.names[tokens.tobytes()]
-        raise SolveError(f"the conversation {ids} has ended, or is none that agent and partner can have")
+        ids = encode_prefix(self.task, prefix)
+        found = self._follow(0, int(self.begins[self.index.find(prompt)]), ids)
+        if found is None:
+            raise SolveError(f"the conversation {ids} has ended, or is none that agent and partner can have")
+        return found
+
+    def _follow(self, depth: int, node: int, ids: list[int]) -> tuple[int, int] | None:
+        """Where these ids lead from here: the agent's next one, what the partner may reply, and so on."""
+        if not ids:
+            return depth, node
+        layer = self.layers[depth]
+        edges = np.flatnonzero((layer.node == node) & (layer.column == ids[0]) & (layer.child >= 0))
+        ways = {(layer.child[edge], *layer.reply[edge].tolist()) for edge in edges.tolist()}
+        for child, *padded in sorted(ways):
+            reply = [index for index in padded if index != self.task.tokenizer.vocab_size]
+            if ids[1 : 1 + len(reply)] == reply:
+                found = self._follow(depth + 1, int(child), ids[1 + len(reply) :])
+                if found is not None:
+                    return found
+        return None
 
     def value(self, prefix: Prefix = (), prompt: str | int | None = None) -> float:
         """V*: what the best player earns from here on."""
@@ -156,9 +133,9 @@ def solve_conversation(
 
     Raises:
         TooLargeError: if that would take more than the limits.
-        SolveError: for a partner or reward that is not a function of prompt and tokens.
+        SolveError: for a partner or reward whose chance is not known.
     """
-    layers = Histories(config, index, score, limits).expand()
+    layers, begins = Unfolding(config, index, score, limits).expand()
     values: list[Floats] = [np.zeros(0)]
     chances: list[Floats] = [np.zeros(0)]
     q_values: list[Floats] = []
@@ -172,109 +149,11 @@ def solve_conversation(
         config.task,
         index,
         layers,
+        begins,
         q_values[::-1],
         values[:0:-1],
-        random_return=float(index.weights @ chances[-1]),
+        random_return=float(index.weights @ chances[-1][begins]),
         illegal_reward=Scorer(score, illegal_reward=config.illegal_reward).illegal_reward,
         kind=kind,
         discount=discount,
     )
-
-
-class Histories:
-    """Steps all conversations of all prompts at once, and parts them by what can be seen.
-
-    Args:
-        config: The environment.
-        index: The prompts, in groups that look alike at the beginning.
-        score: The reward or the true score.
-        limits: What it may take.
-    """
-
-    def __init__(self, config: EnvConfig, index: PromptIndex, score: Score, limits: Limits) -> None:
-        if getattr(score, "stochastic", False) or getattr(config.task.partner, "stochastic", False):
-            raise SolveError(
-                f"{config.task!r} is random beyond its prompts; only conversations that are not are solved"
-            )
-        self.config, self.index, self.limits = config, index, limits
-        self.scorer = Scorer(score, illegal_reward=config.illegal_reward)
-        self.done = 0
-
-    def expand(self) -> list[Layer]:
-        """All layers, the shortest conversations first."""
-        prompts = np.concatenate([np.asarray(group) for group in self.index.groups])
-        core = self._core(len(prompts))
-        core.reset(np.arange(len(prompts)), prompts)
-        frontier = _Frontier(_relative(core), np.full(len(prompts), 1.0 / len(prompts)))
-        layers: list[Layer] = []
-        while len(frontier.weights):
-            layer, frontier = self._step(frontier)
-            layers.append(layer)
-        return layers
-
-    def _core(self, size: int) -> GenerationCore:
-        timing = self.config.reward_timing
-        return GenerationCore(self.config.task, size, split="all", scorer=self.scorer, timing=timing)
-
-    def _step(self, frontier: _Frontier) -> tuple[Layer, _Frontier]:
-        """Writes every legal id in every conversation, for every prompt that may stand behind it."""
-        legal = self._restore(frontier.take(frontier.first)).masks()
-        member, column = np.nonzero(legal[frontier.node])
-        self._check(len(member), frontier.state["tokens"].shape[1])
-        core = self._restore(frontier.take(member))
-        rewards, _ = core.step(column)
-        going = np.flatnonzero(~core.over)
-        after = _Frontier(_rows(_relative(core), going), frontier.weights[member][going])
-        child = np.full(len(member), -1)
-        child[going] = after.node
-        share = frontier.weights[member] / np.bincount(frontier.node, frontier.weights)[frontier.node[member]]
-        return Layer(frontier.node[member], column, share, rewards, child, legal, frontier.names), after
-
-    def _restore(self, state: State) -> GenerationCore:
-        """A core whose rows stand at these conversations."""
-        core = self._core(len(state["tokens"]))
-        moved = {name: state[name] + core.begins if name in _PLACES else state[name] for name in state}
-        core.set_state(moved)
-        return core
-
-    def _check(self, pairs: int, width: int) -> None:
-        self.done += pairs
-        self.limits.check(
-            f"{self.config.task!r} would be solved by having all conversations",
-            work=f"{self.done:,} tokens",
-            seconds=self.done / _PAIRS_A_SECOND,
-            gigabytes=self.done * width * _BYTES_A_TOKEN / 1e9,
-            least=True,
-            help_with="a smaller level, fewer turns, a smaller vocabulary, fewer prompts",
-        )
-
-
-class _Frontier:
-    """The conversations that have not ended, one row for each prompt that may stand behind them.
-
-    Attributes:
-        state: The core's state, with places counted from each row's begin.
-        weights: ``(M,)`` the probability of each row.
-        node: ``(M,)`` number of what can be seen in each row.
-        first: A row for each node.
-        names: What can be seen at each node -> its number.
-    """
-
-    def __init__(self, state: State, weights: Floats) -> None:
-        self.state, self.weights = state, weights
-        seen, self.first, node = np.unique(state["tokens"], axis=0, return_index=True, return_inverse=True)
-        self.node = node.reshape(-1)
-        self.names = {row.tobytes(): number for number, row in enumerate(seen)}
-
-    def take(self, rows: Rows) -> State:
-        """The state in these rows."""
-        return _rows(self.state, rows)
-
-
-def _relative(core: GenerationCore) -> State:
-    state = core.get_state()
-    return {name: value - core.begins if name in _PLACES else value for name, value in state.items()}
-
-
-def _rows(state: State, rows: Rows) -> State:
-    return {name: value[rows] for name, value in state.items()}

@@ -16,7 +16,8 @@ class Diversity:
     """Distinct-n of a text: its different n-grams divided by its number of tokens, end ids left out.
 
     Li et al. (2016), "A Diversity-Promoting Objective Function for Neural Conversation Models". It says nothing of
-    how texts differ from each other; :func:`textgym.metrics.distinct` does. A text without a token gets 0.
+    how texts differ from each other; :func:`textgym.metrics.distinct` does. A text without a token gets 0. In a
+    conversation only the agent's tokens count, and no n-gram reaches from one of its turns into the next.
 
     Args:
         n: Size of the n-grams; 1 counts different tokens.
@@ -43,24 +44,29 @@ class Diversity:
 
     def __call__(self, batch: EpisodeBatch) -> NDArray[np.float64]:
         """Returns ``(B,)`` float64 in [0, 1]."""
-        ids, lengths = _without_ends(batch)
+        ids, turns, lengths = _without_ends(batch)
         if ids.shape[1] < self.n or not len(ids):
             return np.zeros(len(batch))
         grams = _number_ngrams(ids, self.n, batch.tokenizer.vocab_size + 1)
         grams[np.arange(grams.shape[1]) > (lengths - self.n)[:, None]] = -1  # those that reach into the padding
+        grams[turns[:, : grams.shape[1]] != turns[:, self.n - 1 :]] = -1
         grams.sort(axis=1)
         new = grams[:, 1:] != grams[:, :-1]
         different = (new & (grams[:, 1:] >= 0)).sum(axis=1) + (grams[:, 0] >= 0)
         return different / np.maximum(lengths, 1)
 
 
-def _without_ends(batch: EpisodeBatch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """``(B, T)`` the ids pushed together to the left without end ids, and ``(B,)`` how many there are."""
+def _without_ends(batch: EpisodeBatch) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """``(B, T)`` the agent's ids pushed together to the left without end ids, in which turn each is, and how many."""
     ids = batch.completion_ids.astype(np.int64)
     kept = np.arange(ids.shape[1]) < batch.lengths[:, None]
     kept &= ~np.isin(ids, batch.tokenizer.eos_ids)
+    turns = np.zeros_like(ids)
+    if batch.is_agent is not None:
+        kept &= batch.is_agent
+        turns = np.cumsum(~kept, axis=1)  # what is left out stands between the turns
     order = np.argsort(~kept, axis=1, kind="stable")
-    return np.take_along_axis(ids, order, axis=1), kept.sum(axis=1)
+    return np.take_along_axis(ids, order, axis=1), np.take_along_axis(turns, order, axis=1), kept.sum(axis=1)
 
 
 def _number_ngrams(ids: NDArray[np.int64], n: int, base: int) -> NDArray[np.int64]:

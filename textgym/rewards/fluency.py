@@ -23,7 +23,7 @@ class Fluency:
     """The mean log-probability of a token under a language model, in nats; 0 is the best.
 
     The end id counts, so a text that stops where the model would not is less fluent; a text without any token gets 0.
-    In a conversation the partner's tokens count too.
+    In a conversation only the agent's tokens count; the partner's are read.
 
     Args:
         reference: A language model over the environment's vocabulary, a ``.safetensors`` file of an n-gram model, or
@@ -111,10 +111,10 @@ class CrossEntropy:
 
 
 def _mean_log_probs(reference: LanguageModel | str | Path, cache: dict[str, Any], batch: EpisodeBatch) -> Floats:
-    """``(B,)`` log-probability of each text divided by its number of tokens; the model is loaded once."""
+    """``(B,)`` log-probability of what the agent wrote divided by its number of tokens; the model is loaded once."""
     if "model" not in cache:
         cache["model"] = as_language_model(reference)
-    return text_log_probs(cache["model"], batch) / np.maximum(batch.lengths, 1)
+    return text_log_probs(cache["model"], batch) / np.maximum(batch.num_tokens, 1)
 
 
 def _check_reference(reference: object) -> None:

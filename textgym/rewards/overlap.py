@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -67,19 +68,18 @@ class Overlap:
         references = batch.required_references()
         if self.unit == "text":
             return METRICS[self.metric](batch.completions, references)
+        batch = batch.local()
         known = self._encoded(batch)
-        ends = {*batch.tokenizer.eos_ids, *batch.tokenizer.special_ids}
-        rows = [tuple(index for index in batch.ids(row) if index not in ends) for row in range(len(batch))]
-        return METRICS[self.metric](rows, [known[index] for index in batch.prompt_indices.tolist()])
+        return METRICS[self.metric](_words(batch), [known[index] for index in batch.prompt_indices.tolist()])
 
-    def _encoded(self, batch: EpisodeBatch) -> list[list[tuple[int, ...]]]:
+    def _encoded(self, batch: EpisodeBatch) -> list[tuple[tuple[int, ...], ...]]:
         """The references of all prompts as ids, kept while prompts and tokenizer stay the same."""
         cache = self._cache
         if cache.get("prompts") is not batch.prompts or cache.get("tokenizer") is not batch.tokenizer:
             encode = batch.tokenizer.encode
-            encoded = [[tuple(encode(text)) for text in references] for references in batch.prompts.references]
+            encoded = [tuple(tuple(encode(text)) for text in given) for given in batch.prompts.references]
             cache.update(prompts=batch.prompts, tokenizer=batch.tokenizer, references=encoded)
-        found: list[list[tuple[int, ...]]] = cache["references"]
+        found: list[tuple[tuple[int, ...], ...]] = cache["references"]
         return found
 
     def __getstate__(self) -> dict[str, Any]:
@@ -87,3 +87,11 @@ class Overlap:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Overlap:
         return self
+
+
+def _words(batch: EpisodeBatch) -> list[tuple[int, ...]]:
+    """The ids of each text, without end ids and other special ones."""
+    ids, ends = batch.completion_ids, [*batch.tokenizer.eos_ids, *batch.tokenizer.special_ids]
+    kept = (np.arange(ids.shape[1]) < batch.lengths[:, None]) & ~np.isin(ids, ends)
+    flat = iter(ids[kept].tolist())
+    return [tuple(islice(flat, count)) for count in kept.sum(axis=1).tolist()]

@@ -24,6 +24,7 @@ from textgym.tokenizers import Tokenizer, fingerprint
 Floats = NDArray[np.float64]
 
 _PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
+_CHUNK = 4096  # prompts that are looked at together, of which there may be more than memory holds
 _ASSETS = Path(__file__).parent.parent / "assets"
 
 
@@ -137,12 +138,15 @@ class PreferenceReward:
                 f"{model.vocabulary[:3]}...) than {tokenizer!r}; fit one for this tokenizer or pass reward="
             )
         known = set(model.features[:, 0].tolist())
-        kinds = [frozenset(ids) & known for ids in prompts.ids.tolist()]
-        groups = {kind: number for number, kind in enumerate(dict.fromkeys(kinds))}
+        groups, firsts = dict[frozenset[int], int](), np.empty(len(prompts), dtype=np.int32)
         size = len(model.vocabulary) + 2
+        for start in range(0, len(prompts), _CHUNK):
+            kinds = [frozenset(ids) & known for ids in prompts.ids[start : start + _CHUNK].tolist()]
+            numbers = [groups.setdefault(kind, len(groups)) for kind in kinds]
+            firsts[start : start + _CHUNK] = np.array(numbers) * size * size
         self._cache.update(
             tables=model.tables(list(groups)),
-            firsts=np.array([groups[kind] * size * size for kind in kinds], dtype=np.int32),
+            firsts=firsts,
             size=size,
             low=model.range[0],
             high=model.range[1],

@@ -73,6 +73,7 @@ TASKS: Mapping[str, Listing] = {
     "Chain": Listing(
         "textgym.tasks.chain", ("diagnostic", "conversation", "randomness", "planning"), ("easy", "medium", "hard")
     ),
+    "ReasoningGym": Listing("textgym.tasks.reasoning", ("reasoning", "arithmetic"), ("easy", "medium", "hard")),
 }
 
 

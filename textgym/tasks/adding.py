@@ -1,7 +1,7 @@
 """Add: write the sum of two numbers, digit by digit.
 
 The prompt is a sum such as ``2 7 + 5 5``; the agent writes the digits of the result, ``8 2``, the highest first, and
-ends the text. Because of carries, the first digit may hang on the last ones of the prompt.
+ends the text. Because of carries, the first digit may depend on the last ones of the prompt.
 
 **Reward.** The share of the answer's tokens, its end included, that the text has right from the beginning on: ``8 3``
 earns 1/3 where ``8 2`` is right. A text **succeeds** when all of it is right; then it earns 1.

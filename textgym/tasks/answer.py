@@ -35,15 +35,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import permutations
+from operator import attrgetter
 
 import numpy as np
 
-from textgym.constraints import Lexicon
 from textgym.episodes import Prompt
-from textgym.facts import shipped_facts
-from textgym.grading import Match, TokenF1
-from textgym.puzzles import draw_prompts, first_reference
-from textgym.task import Task
+from textgym.exercises import exercise
+from textgym.grading import TokenF1
+from textgym.puzzles import draw_prompts
 from textgym.tokenizers import WordTokenizer
 from textgym.worlds import NUMBERS, Cast, Story, one_of, tell
 
@@ -130,14 +129,11 @@ QUESTIONS: dict[str, Callable[[Story, np.random.Generator], Question]] = {
 ANSWERS = {"who has": ("nobody",), "how many": NUMBERS, "whether": ("yes", "no"), "what": ("and",)}
 ASKING = ("?", "where", "who", "what", "how", "many", "is", "in", "has", "have", "does", "things")
 
-LEVELS = {
-    level.name: level
-    for level in (
-        Level("easy", Cast(3, 3, 0), 2, 2, ("where",), 2, 96),
-        Level("medium", Cast(3, 4, 3), 3, 4, ("where", "who has", "whether"), 3, 512),
-        Level("hard", Cast(5, 6, 6), 6, 9, tuple(QUESTIONS), 8, 768),
-    )
-}
+LEVELS = (
+    Level("easy", Cast(3, 3, 0), 2, 2, ("where",), 2, 96),
+    Level("medium", Cast(3, 4, 3), 3, 4, ("where", "who has", "whether"), 3, 512),
+    Level("hard", Cast(5, 6, 6), 6, 9, tuple(QUESTIONS), 8, 768),
+)
 
 
 def _draw(level: Level, rng: np.random.Generator) -> Prompt:
@@ -165,22 +161,6 @@ def make_tokenizer(level: Level) -> WordTokenizer:
     return WordTokenizer(dict.fromkeys([*writable_words(level), *level.cast.words, *ASKING]))
 
 
-def _make_reward(level: Level) -> TokenF1:
-    return TokenF1()
-
-
-def _make_success(level: Level) -> Match:
-    return Match()
-
-
-def _make_constraints(level: Level) -> tuple[Lexicon, ...]:
-    return (Lexicon(writable_words(level)),)
-
-
-def _count_tokens(level: Level) -> int:
-    return level.tokens
-
-
 def _make_demonstration(level: Level) -> Callable[[Prompt, np.random.Generator], str]:
     words = writable_words(level)
 
@@ -196,19 +176,15 @@ def _make_demonstration(level: Level) -> Callable[[Prompt, np.random.Generator],
     return write
 
 
-TASK = Task(
-    name="Answer",
+TASK = exercise(
+    "Answer",
+    LEVELS,
     summary="Read a story and answer a question about it.",
-    levels=LEVELS,
-    level="easy",
     tags=("language", "reading", "inference"),
+    score=TokenF1,
     make_prompts=make_prompts,
     make_tokenizer=make_tokenizer,
-    make_reward=_make_reward,
-    make_success=_make_success,
-    make_constraints=_make_constraints,
-    make_oracle=first_reference,
     make_demonstration=_make_demonstration,
-    make_facts=shipped_facts("Answer"),
-    max_new_tokens=_count_tokens,
+    writable_words=writable_words,
+    max_new_tokens=attrgetter("tokens"),
 )

@@ -29,62 +29,27 @@ A new link breaks the chain with a chance of 0.02 (steel), 0.05 (brass), 0.1 (ir
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache, partial
+from collections.abc import Sequence
+from functools import cache
 from itertools import product
 from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.episodes import EpisodeBatch, Prompt
-from textgym.keys import spawn_seed, uniform
+from textgym.episodes import Prompt
+from textgym.keys import spawn_seed
 from textgym.puzzles import TEST_SHARE
 from textgym.returns import Facts, Returns
-from textgym.talk import Earned, Hidden, Say, last_tokens
-from textgym.task import StopRule, Task
+from textgym.smithy import BREAKS, PIECES, Level, Links, Smith, make_stop
+from textgym.talk import Say, conversation
 from textgym.tokenizers import WordTokenizer
 
-BREAKS: Mapping[str, float] = {"steel": 0.02, "brass": 0.05, "iron": 0.1, "wood": 0.2, "rope": 0.3, "glass": 0.5}
-"""The chance that a new link breaks the chain."""
-PIECES = ("ring", "hook", "bar", "bolt", "clasp", "knot")
-
-
-@dataclass(frozen=True)
-class Level:
-    """Settings of one level.
-
-    Attributes:
-        name: Name of the level.
-        links: Of a finished chain.
-        turns: Of the agent; the last has no reply.
-        materials: Which there are.
-        pieces: Kinds of pieces.
-        starts: The prompts' chains have fewer links than that.
-    """
-
-    name: str
-    links: int
-    turns: int
-    materials: tuple[str, ...]
-    pieces: tuple[str, ...]
-    starts: int
-
-    @property
-    def risks(self) -> NDArray[np.float64]:
-        """``(M,)`` the chance that a new link breaks the chain, for each material."""
-        return np.array([BREAKS[name] for name in self.materials])
-
-
-LEVELS = {
-    level.name: level
-    for level in (
-        Level("easy", 4, 8, ("brass", "rope", "glass"), PIECES[:3], 3),
-        Level("medium", 6, 14, ("steel", "iron", "rope", "glass"), PIECES[:4], 4),
-        Level("hard", 12, 30, tuple(BREAKS), PIECES, 5),
-    )
-}
+LEVELS = (
+    Level("easy", 4, 8, ("brass", "rope", "glass"), PIECES[:3], 3),
+    Level("medium", 6, 14, ("steel", "iron", "rope", "glass"), PIECES[:4], 4),
+    Level("hard", 12, 30, tuple(BREAKS), PIECES, 5),
+)
 
 
 def make_prompts(level: Level) -> list[Prompt]:
@@ -105,70 +70,6 @@ def make_prompts(level: Level) -> list[Prompt]:
 def make_tokenizer(level: Level) -> WordTokenizer:
     """The numbers, of which n has the id n, the pieces, and the other words of both sides and of the prompt."""
     return WordTokenizer([*map(str, range(level.links + 1)), *level.pieces, "keep", "kept", *level.materials, "links"])
-
-
-@dataclass(frozen=True)
-class Smith:
-    """The partner: adds the piece if it fits, and replies with the links that there are and the piece that fits next.
-
-    Attributes:
-        level: Settings.
-    """
-
-    level: Level
-    max_reply_tokens: int = 2
-    stochastic: bool = True
-    _state: Hidden = field(default_factory=partial(Hidden, "state"), init=False, repr=False, compare=False)
-
-    def __call__(self, batch: EpisodeBatch) -> NDArray[np.int32]:
-        """``(B, 2)`` the replies."""
-        material, start, piece = self._state(batch).T
-        top, kinds, pad = self.level.links, len(self.level.pieces), batch.tokenizer.vocab_size
-        number, before, said = last_tokens(batch.completion_ids, batch.lengths, 3).T
-        fits = said == np.where(batch.lengths == 1, top + 1 + piece, before)
-        breaks = uniform(batch.keys, "break", batch.lengths) < self.level.risks[material]
-        links = np.where(batch.lengths == 1, start, number)
-        if (links > top).any():  # turns of several words: look further back
-            links = _count_links(batch, start, top)
-        links = np.where(fits, np.where(breaks, 0, links + 1), links)
-        following = top + 1 + (uniform(batch.keys, "piece", batch.lengths) * kinds).astype(np.int64)
-        kept = said == top + 1 + kinds
-        numbers, pieces = np.where(kept, said + 1, links), np.where(kept | (links == top), pad, following)
-        return np.stack([numbers, pieces], axis=1).astype(np.int32)
-
-
-def _count_links(batch: EpisodeBatch, start: NDArray[np.int64], top: int) -> NDArray[np.int64]:
-    """``(B,)`` the last number up to ``top`` that was said, or that of ``start`` where none was."""
-    ids = batch.completion_ids
-    backward = (ids <= top)[:, ::-1]
-    last = np.take_along_axis(ids, ids.shape[1] - 1 - backward.argmax(axis=1)[:, None], axis=1)[:, 0]
-    return np.where(backward.any(axis=1), last, start)
-
-
-@dataclass(frozen=True)
-class Links:
-    """The links at the end, as a share of a finished chain.
-
-    Attributes:
-        level: Settings.
-    """
-
-    level: Level
-    range = (0.0, 1.0)
-    _state: Hidden = field(default_factory=partial(Hidden, "state"), init=False, repr=False, compare=False)
-
-    def __call__(self, batch: EpisodeBatch) -> NDArray[np.float64]:
-        """Scores ``(B,)`` conversations."""
-        return _count_links(batch, self._state(batch)[:, 1], self.level.links) / self.level.links
-
-
-def _make_stop(level: Level) -> StopRule:
-    return partial(_is_over, (level.links, level.links + len(level.pieces) + 2))
-
-
-def _is_over(ends: tuple[int, int], completions: NDArray[np.int32], lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
-    last = last_tokens(completions, lengths, 1)[:, 0]
-    return (last == ends[0]) | (last == ends[1])
 
 
 @cache
@@ -232,10 +133,6 @@ def _make_facts(level: Level) -> Facts:
     return facts
 
 
-def _make_oracle(level: Level) -> Callable[[Prompt, Sequence[tuple[str, str]]], str]:
-    return partial(_choose, level)
-
-
 def _choose(level: Level, prompt: Prompt, turns: Sequence[tuple[str, str]]) -> str:
     """The piece that fits, as long as that is worth more than the chain."""
     material, start, _, piece = prompt.text.split()
@@ -244,10 +141,6 @@ def _choose(level: Level, prompt: Prompt, turns: Sequence[tuple[str, str]]) -> s
     if moves and adding_value(state, moves, risk=BREAKS[material], top=level.links) > state / level.links:
         return fitting
     return "keep"
-
-
-def _make_demonstration(level: Level) -> Callable[[Prompt, np.random.Generator], str]:
-    return partial(_forge, level)
 
 
 def _forge(level: Level, prompt: Prompt, rng: np.random.Generator) -> str:
@@ -266,10 +159,6 @@ def _forge(level: Level, prompt: Prompt, rng: np.random.Generator) -> str:
     return " ".join(text for _, text in turns)
 
 
-def _make_success(level: Level) -> Earned:
-    return Earned(Links(level), at_least=1.0)
-
-
 def _make_constraints(level: Level) -> tuple[Say, ...]:
     return (Say((*level.pieces, "keep")),)
 
@@ -278,22 +167,21 @@ def _count_tokens(level: Level) -> int:
     return 1
 
 
-TASK = Task(
-    name="Chain",
+TASK = conversation(
+    "Chain",
+    LEVELS,
     summary="Forge a chain that may break, and know when to keep it.",
-    levels=LEVELS,
-    level="easy",
     tags=("diagnostic", "conversation", "randomness", "planning"),
     make_prompts=make_prompts,
     make_tokenizer=make_tokenizer,
     make_reward=Links,
-    make_success=_make_success,
     make_constraints=_make_constraints,
-    make_stop=_make_stop,
+    make_stop=make_stop,
     make_partner=Smith,
     max_turns=attrgetter("turns"),
-    make_oracle=_make_oracle,
-    make_demonstration=_make_demonstration,
-    make_facts=_make_facts,
+    choose=_choose,
+    demonstrate=_forge,
     max_new_tokens=_count_tokens,
+    make_facts=_make_facts,
+    succeed_at=1.0,
 )

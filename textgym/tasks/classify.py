@@ -33,15 +33,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 
 import numpy as np
 
-from textgym.constraints import Lexicon
 from textgym.episodes import Prompt
-from textgym.facts import shipped_facts
-from textgym.grading import Labels, Match
-from textgym.puzzles import draw_prompts, first_reference
-from textgym.task import Task
+from textgym.exercises import exercise
+from textgym.grading import Labels
+from textgym.puzzles import draw_prompts
 from textgym.tokenizers import WordTokenizer, split_words
 from textgym.worlds import guess_labels, one_of
 
@@ -87,14 +86,11 @@ class Level:
         return tuple(label for name in self.asked for label in known[name])
 
 
-LEVELS = {
-    level.name: level
-    for level in (
-        Level("easy", ("topic",), 3, 96),
-        Level("medium", ("mood",), 0, 256),
-        Level("hard", ("topic", "mood", "kind"), 6, 1_500),
-    )
-}
+LEVELS = (
+    Level("easy", ("topic",), 3, 96),
+    Level("medium", ("mood",), 0, 256),
+    Level("hard", ("topic", "mood", "kind"), 6, 1_500),
+)
 
 
 def _tell_topic(topic: str, rng: np.random.Generator) -> str:
@@ -154,19 +150,7 @@ def _words(level: Level) -> Sequence[str]:
     return ["the", *(["."] if len(level.asked) > 1 else []), *(word for name in level.asked for word in used[name])]
 
 
-def _make_reward(level: Level) -> Labels:
-    return Labels()
-
-
-def _make_success(level: Level) -> Match:
-    return Match()
-
-
-def _make_constraints(level: Level) -> tuple[Lexicon, ...]:
-    return (Lexicon(level.labels),)
-
-
-def _count_tokens(level: Level) -> int:
+def _count_labels(level: Level) -> int:
     return len(level.asked)
 
 
@@ -174,19 +158,15 @@ def _make_demonstration(level: Level) -> partial[str]:
     return partial(guess_labels, level.labels)
 
 
-TASK = Task(
-    name="Classify",
+TASK = exercise(
+    "Classify",
+    LEVELS,
     summary="Name the topic, the mood and the kind of a message.",
-    levels=LEVELS,
-    level="easy",
     tags=("language", "bandit", "classification"),
+    score=Labels,
     make_prompts=make_prompts,
     make_tokenizer=make_tokenizer,
-    make_reward=_make_reward,
-    make_success=_make_success,
-    make_constraints=_make_constraints,
-    make_oracle=first_reference,
     make_demonstration=_make_demonstration,
-    make_facts=shipped_facts("Classify"),
-    max_new_tokens=_count_tokens,
+    writable_words=attrgetter("labels"),
+    max_new_tokens=_count_labels,
 )

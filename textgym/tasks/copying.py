@@ -1,8 +1,8 @@
-"""Copy: write the letters of the prompt again, in small.
+"""Copy: write the letters of the prompt again, in lower case.
 
-The prompt is a row of capital letters; the agent writes the same letters in small and ends the text. What a network
-with a fixed window learns at once, a table has to learn for every prompt anew. Capitals may not be written, so that
-handing back the prompt unread earns nothing.
+The prompt is a row of capital letters; the agent writes the same letters in lower case and ends the text. What a
+network with a fixed window learns at once, a table has to learn for every prompt anew. Capitals may not be written, so
+that handing back the prompt unread earns nothing.
 
 **Reward.** The share of the answer's tokens, its end included, that the text has right from the beginning on: a text
 that is wrong at the third of five tokens earns 0.4. A text **succeeds** when all of it is right; then it earns 1.
@@ -38,4 +38,6 @@ def copy(letters: list[str]) -> list[str]:
     return letters
 
 
-TASK = row_puzzle("Copy", copy, LEVELS, summary="Write the letters of the prompt again, in small.", skill="copying")
+TASK = row_puzzle(
+    "Copy", copy, LEVELS, summary="Write the letters of the prompt again, in lower case.", skill="copying"
+)

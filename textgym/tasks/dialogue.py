@@ -32,8 +32,7 @@ quarter of the first sentences is held out for testing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import combinations, product
 from operator import attrgetter
 
@@ -42,21 +41,16 @@ import numpy as np
 from textgym.constraints import Constraint, Lexicon
 from textgym.customers import ACTS, REPLIES, Booking, Customer, Level, WellFormed, make_stop
 from textgym.episodes import Prompt
-from textgym.facts import shipped_facts
 from textgym.keys import spawn_seed
 from textgym.puzzles import TEST_SHARE
-from textgym.talk import Earned
-from textgym.task import Task
+from textgym.talk import conversation
 from textgym.tokenizers import WordTokenizer
 
-LEVELS = {
-    level.name: level
-    for level in (
-        Level("easy", 2, 3, 1, 3),
-        Level("medium", 3, 3, 1, 5),
-        Level("hard", 4, 4, 2, 7, changes=True, guided=False),
-    )
-}
+LEVELS = (
+    Level("easy", 2, 3, 1, 3),
+    Level("medium", 3, 3, 1, 5),
+    Level("hard", 4, 4, 2, 7, changes=True, guided=False),
+)
 
 
 def make_prompts(level: Level) -> list[Prompt]:
@@ -82,10 +76,6 @@ def make_tokenizer(level: Level) -> WordTokenizer:
     return WordTokenizer([*level.choices, *level.names, *ACTS, *REPLIES])
 
 
-def _make_oracle(level: Level) -> Callable[[Prompt, Sequence[tuple[str, str]]], str]:
-    return partial(_serve, level)
-
-
 def _serve(level: Level, prompt: Prompt, turns: Sequence[tuple[str, str]]) -> str:
     """Asks for what was not said, confirms once where minds change, and books."""
     known = dict.fromkeys(level.names, "")
@@ -96,10 +86,6 @@ def _serve(level: Level, prompt: Prompt, turns: Sequence[tuple[str, str]]) -> st
         return f"which {missing[0]}"
     sure = not level.changes or any(text.startswith("confirm") for _, text in turns)
     return " ".join(["book" if sure else "confirm", *known.values()])
-
-
-def _make_demonstration(level: Level) -> Callable[[Prompt, np.random.Generator], str]:
-    return partial(_serve_in_a_hurry, level)
 
 
 def _serve_in_a_hurry(level: Level, prompt: Prompt, rng: np.random.Generator) -> str:
@@ -115,10 +101,6 @@ def _serve_in_a_hurry(level: Level, prompt: Prompt, rng: np.random.Generator) ->
     return " ".join([*said, "book", *booked, "thanks" if booked == wish else "sorry"])
 
 
-def _make_success(level: Level) -> Earned:
-    return Earned(Booking(level))
-
-
 def _make_constraints(level: Level) -> tuple[Constraint, ...]:
     return (WellFormed(level) if level.guided else Lexicon((*level.choices, *level.names, *ACTS)),)
 
@@ -127,22 +109,19 @@ def _count_tokens(level: Level) -> int:
     return level.parts + 1
 
 
-TASK = Task(
-    name="Dialogue",
+TASK = conversation(
+    "Dialogue",
+    LEVELS,
     summary="Book a table for a customer who says what they want when asked.",
-    levels=LEVELS,
-    level="easy",
     tags=("conversation", "information seeking", "planning"),
     make_prompts=make_prompts,
     make_tokenizer=make_tokenizer,
     make_reward=Booking,
-    make_success=_make_success,
     make_constraints=_make_constraints,
     make_stop=make_stop,
     make_partner=Customer,
     max_turns=attrgetter("turns"),
-    make_oracle=_make_oracle,
-    make_demonstration=_make_demonstration,
-    make_facts=shipped_facts("Dialogue"),
+    choose=_serve,
+    demonstrate=_serve_in_a_hurry,
     max_new_tokens=_count_tokens,
 )

@@ -32,15 +32,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 
 import numpy as np
 
-from textgym.constraints import Lexicon
 from textgym.episodes import Prompt
-from textgym.facts import shipped_facts
-from textgym.grading import Labels, Match
-from textgym.puzzles import draw_prompts, first_reference
-from textgym.task import Task
+from textgym.exercises import exercise
+from textgym.grading import Labels
+from textgym.puzzles import draw_prompts
 from textgym.tokenizers import WordTokenizer
 from textgym.worlds import CLAIM_WORDS, CLAIMS, LABELS, Cast, Claim, Story, guess_labels, one_of, tell
 
@@ -70,14 +69,11 @@ class Level:
     prompts: int
 
 
-LEVELS = {
-    level.name: level
-    for level in (
-        Level("easy", Cast(3, 3, 0), 2, 2, ("place",), False, 1, 96),
-        Level("medium", Cast(3, 3, 3), 2, 3, ("place", "holder"), True, 1, 512),
-        Level("hard", Cast(4, 4, 4), 4, 7, tuple(CLAIMS), True, 4, 1_024),
-    )
-}
+LEVELS = (
+    Level("easy", Cast(3, 3, 0), 2, 2, ("place",), False, 1, 96),
+    Level("medium", Cast(3, 3, 3), 2, 3, ("place", "holder"), True, 1, 512),
+    Level("hard", Cast(4, 4, 4), 4, 7, tuple(CLAIMS), True, 4, 1_024),
+)
 
 
 def _claim(level: Level, story: Story, wanted: str, rng: np.random.Generator) -> Claim:
@@ -107,39 +103,23 @@ def make_tokenizer(level: Level) -> WordTokenizer:
     return WordTokenizer(dict.fromkeys([*LABELS, *level.cast.words, *CLAIM_WORDS]))
 
 
-def _make_reward(level: Level) -> Labels:
-    return Labels()
-
-
-def _make_success(level: Level) -> Match:
-    return Match()
-
-
-def _make_constraints(level: Level) -> tuple[Lexicon, ...]:
-    return (Lexicon(LABELS),)
-
-
-def _count_tokens(level: Level) -> int:
-    return level.statements
+def _labels(level: Level) -> tuple[str, ...]:
+    return LABELS
 
 
 def _make_demonstration(level: Level) -> partial[str]:
     return partial(guess_labels, LABELS)
 
 
-TASK = Task(
-    name="Entail",
+TASK = exercise(
+    "Entail",
+    LEVELS,
     summary="Say which statements follow from a story.",
-    levels=LEVELS,
-    level="easy",
     tags=("language", "bandit", "inference"),
+    score=Labels,
     make_prompts=make_prompts,
     make_tokenizer=make_tokenizer,
-    make_reward=_make_reward,
-    make_success=_make_success,
-    make_constraints=_make_constraints,
-    make_oracle=first_reference,
     make_demonstration=_make_demonstration,
-    make_facts=shipped_facts("Entail"),
-    max_new_tokens=_count_tokens,
+    writable_words=_labels,
+    max_new_tokens=attrgetter("statements"),
 )

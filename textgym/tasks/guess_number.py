@@ -24,7 +24,7 @@ A number is one token, whatever its size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
@@ -33,9 +33,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textgym.episodes import EpisodeBatch, Prompt
-from textgym.facts import shipped_facts
-from textgym.talk import Earned, Hidden, Say, last_tokens, pay
-from textgym.task import StopRule, Task
+from textgym.talk import Hidden, Say, conversation, last_tokens, pay
+from textgym.task import StopRule
 from textgym.tokenizers import WordTokenizer
 
 HINTS = ("higher", "lower", "correct")
@@ -58,9 +57,7 @@ class Level:
     cost: float
 
 
-LEVELS = {
-    level.name: level for level in (Level("easy", 7, 3, 0.1), Level("medium", 15, 4, 0.1), Level("hard", 100, 7, 0.05))
-}
+LEVELS = (Level("easy", 7, 3, 0.1), Level("medium", 15, 4, 0.1), Level("hard", 100, 7, 0.05))
 
 
 def make_prompts(level: Level) -> list[Prompt]:
@@ -136,10 +133,6 @@ def _make_reward(level: Level) -> Found:
     return Found(level.numbers, level.cost)
 
 
-def _make_success(level: Level) -> Earned:
-    return Earned(_make_reward(level))
-
-
 def _make_constraints(level: Level) -> tuple[Say, ...]:
     return (Say(_numbers(level)),)
 
@@ -148,20 +141,12 @@ def _count_tokens(level: Level) -> int:
     return 1
 
 
-def _make_oracle(level: Level) -> Callable[[Prompt, Sequence[tuple[str, str]]], str]:
-    return partial(_halve, level)
-
-
 def _halve(level: Level, prompt: Prompt, turns: Sequence[tuple[str, str]]) -> str:
     """The middle of the numbers that the hints leave."""
     low, high = 1, level.numbers
     for (_, guess), (_, hint) in zip(turns[::2], turns[1::2], strict=False):
         low, high = (int(guess) + 1, high) if hint == "higher" else (low, int(guess) - 1)
     return str((low + high) // 2)
-
-
-def _make_demonstration(level: Level) -> Callable[[Prompt, np.random.Generator], str]:
-    return partial(_guess_about, level)
 
 
 def _guess_about(level: Level, prompt: Prompt, rng: np.random.Generator) -> str:
@@ -176,22 +161,19 @@ def _guess_about(level: Level, prompt: Prompt, rng: np.random.Generator) -> str:
     return " ".join(said)
 
 
-TASK = Task(
-    name="GuessNumber",
+TASK = conversation(
+    "GuessNumber",
+    LEVELS,
     summary="Find a hidden number from hints of higher and lower.",
-    levels=LEVELS,
-    level="easy",
     tags=("puzzle", "conversation", "search"),
     make_prompts=make_prompts,
     make_tokenizer=make_tokenizer,
     make_reward=_make_reward,
-    make_success=_make_success,
     make_constraints=_make_constraints,
     make_stop=_make_stop,
     make_partner=_make_partner,
     max_turns=attrgetter("guesses"),
-    make_oracle=_make_oracle,
-    make_demonstration=_make_demonstration,
-    make_facts=shipped_facts("GuessNumber"),
+    choose=_halve,
+    demonstrate=_guess_about,
     max_new_tokens=_count_tokens,
 )

@@ -58,7 +58,7 @@ def _follow(level: Level, place: int) -> str:
 TASK = diagnostic(
     "Horizon",
     (Level("easy", 4), Level("medium", 32), Level("hard", 256)),
-    summary="Write the letters that follow the prompt's, around and around.",
+    summary="Write the letters that follow the prompt's, round and round.",
     skill="horizon",
     make_prompts=make_prompts,
 )

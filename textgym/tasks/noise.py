@@ -28,8 +28,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from textgym.diagnostics import Noisy, diagnostic, letters, name_generator, secret_prompts, share_of_answer
-from textgym.episodes import Prompt
+from textgym.diagnostics import Noisy
+from textgym.secret_answers import TOKENS, WORDS, four_secrets
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,8 @@ class Level:
 
     name: str
     noise: float
-    words: tuple[str, ...] = letters(4)
-    tokens: int = 3
-
-
-def make_prompts(level: Level) -> list[Prompt]:
-    """Four letters, each with a secret answer, the same at every level."""
-    return secret_prompts(level.words, name_generator("Noise"), prompts=4, length=level.tokens - 1)
+    words: tuple[str, ...] = WORDS
+    tokens: int = TOKENS
 
 
 def make_reward(level: Level) -> Noisy:
@@ -59,12 +54,10 @@ def make_reward(level: Level) -> Noisy:
     return Noisy(level.noise)
 
 
-TASK = diagnostic(
+TASK = four_secrets(
     "Noise",
     (Level("easy", 0.1), Level("medium", 1.0), Level("hard", 10.0)),
     summary="Find the secret answer of the prompt although rewards are noisy.",
     skill="noise",
-    make_prompts=make_prompts,
     make_reward=make_reward,
-    make_gold=share_of_answer,
 )

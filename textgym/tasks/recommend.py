@@ -5,11 +5,12 @@ to three titles, the most promising first. A title's name says nothing of its ge
 learned from what readers like.
 
 **Reward.** How many of the titles the reader likes, 0 to 3. The reader is simulated, and **chance decides**: the first
-title is always looked at, the second by 70 % of the readers, the third by 40 % (**position bias**). Whoever looks likes
-a title if its appeal exceeds the reader's strictness of that day, which is 1/8, 3/8, 5/8 or 7/8. The appeal hangs on a
-hidden **taste**: 1 for titles of the reader's favourite genre, 1/2 for those of the second (on level hard 1/4 for those
-of a third), 0 for all others, for what was read before and for a title named twice. All chance is drawn from the
-episode's key, and ``outcomes`` tells :func:`textgym.exact.solve` all that can happen: its values are expectations.
+title is always looked at, the second by 70 % of the readers, the third by 40 % (**position bias**). A reader who looks
+at a title likes it if its appeal exceeds the reader's strictness of that day, which is 1/8, 3/8, 5/8 or 7/8. The appeal
+comes from a hidden **taste**: 1 for titles of the reader's favourite genre, 1/2 for those of the second (on level hard
+1/4 for those of a third), 0 for all others, for what was read before and for a title named twice. All chance is drawn
+from the episode's key, and ``outcomes`` tells :func:`textgym.exact.solve` all that can happen: its values are
+expectations.
 
 **Gold.** The expected reward: the sum of the appeals, those of the second and third title times 0.7 and 0.4. A text
 **succeeds** when its gold is at least 0.9 of the best there is for this reader.
@@ -176,7 +177,7 @@ class Reader:
         return fingerprint(make_tokenizer(self.level))
 
     def __call__(self, batch: EpisodeBatch) -> Floats:
-        """``(B,)`` how many titles are liked; what is looked at and how strictly hangs on the keys."""
+        """``(B,)`` how many titles are liked; what is looked at and how strictly depends on the keys."""
         looked = (uniform(batch.keys, "looks")[:, None] < np.array(LOOKS)).sum(axis=1)
         mood = (len(STRICTNESS) * uniform(batch.keys, "strictness")).astype(np.int64)
         return _count_liked(self.appeals(batch), looked, np.array(STRICTNESS)[mood])

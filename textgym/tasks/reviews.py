@@ -9,8 +9,8 @@ the words of the prompts and ``<unk>`` are masked.
 **Observation space.** As for every textgym task: the prompt's ids, then the words so far.
 
 **Reward.** A learned Bradley-Terry model (:class:`~textgym.rewards.preference.PreferenceReward`), fitted to 30,000
-simulated noisy comparisons; typical sentences have mean 0 and standard deviation 1. It sees no more than pairs of
-neighbouring words, so its favourite text is not the best one: it repeats the strongest adjective.
+simulated noisy comparisons; typical sentences have mean 0 and standard deviation 1. It sees only pairs of neighbouring
+words and **can be hacked**: ``textgym audit`` finds texts that repeat an adjective and beat the oracle's reward.
 
 **Gold.** The true score is
 

@@ -27,8 +27,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from textgym.diagnostics import Scaled, diagnostic, letters, name_generator, secret_prompts, share_of_answer
-from textgym.episodes import Prompt
+from textgym.diagnostics import Scaled
+from textgym.secret_answers import TOKENS, WORDS, four_secrets
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,8 @@ class Level:
 
     name: str
     factor: float
-    words: tuple[str, ...] = letters(4)
-    tokens: int = 3
-
-
-def make_prompts(level: Level) -> list[Prompt]:
-    """Four letters, each with a secret answer, the same at every level."""
-    return secret_prompts(level.words, name_generator("Scale"), prompts=4, length=level.tokens - 1)
+    words: tuple[str, ...] = WORDS
+    tokens: int = TOKENS
 
 
 def make_reward(level: Level) -> Scaled:
@@ -58,12 +53,10 @@ def make_reward(level: Level) -> Scaled:
     return Scaled(level.factor)
 
 
-TASK = diagnostic(
+TASK = four_secrets(
     "Scale",
     (Level("easy", 1.0), Level("medium", 1e3), Level("hard", 1e-3)),
     summary="Find the secret answer of the prompt, whatever the scale of rewards.",
     skill="reward scale",
-    make_prompts=make_prompts,
     make_reward=make_reward,
-    make_gold=share_of_answer,
 )

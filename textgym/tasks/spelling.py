@@ -18,7 +18,7 @@ hard      200               26  3 to 8                   9      400
 ======  =====  ===============  ==================  ======  =======
 
 Every word is asked for in both directions. Of every second word, one of the two prompts is held out for testing: each
-word is known from training, a quarter of the prompts is not, and who knows what ``backwards`` means can solve them.
+word is known from training, a quarter of the prompts is not, and whoever knows what ``backwards`` means can solve them.
 
 **Example** (easy), to ``spell tea backwards``: the text ``a e t`` earns 1, ``a e`` earns 0.5, ``t e a`` earns 0.
 """

@@ -31,15 +31,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 
 import numpy as np
 
-from textgym.constraints import Lexicon
 from textgym.episodes import Prompt
-from textgym.facts import shipped_facts
-from textgym.grading import Match, RougeL
-from textgym.puzzles import draw_prompts, first_reference
-from textgym.task import Task
+from textgym.exercises import exercise
+from textgym.grading import RougeL
+from textgym.puzzles import draw_prompts
 from textgym.tokenizers import WordTokenizer, split_words
 from textgym.worlds import PEOPLE, one_of
 
@@ -91,14 +90,11 @@ class Level:
         return 4 * self.events[1]
 
 
-LEVELS = {
-    level.name: level
-    for level in (
-        Level("easy", 3, 3, 3, (4, 4), (1, 1), corrections=0, talk=2, prompts=72),
-        Level("medium", 4, 5, 5, (6, 8), (2, 2), corrections=0, talk=5, prompts=512),
-        Level("hard", 6, 6, 6, (8, 12), (3, 4), corrections=2, talk=5, prompts=1_024),
-    )
-}
+LEVELS = (
+    Level("easy", 3, 3, 3, (4, 4), (1, 1), corrections=0, talk=2, prompts=72),
+    Level("medium", 4, 5, 5, (6, 8), (2, 2), corrections=0, talk=5, prompts=512),
+    Level("hard", 6, 6, 6, (8, 12), (3, 4), corrections=2, talk=5, prompts=1_024),
+)
 
 
 def _between(ends: tuple[int, int], rng: np.random.Generator) -> int:
@@ -162,22 +158,6 @@ def make_tokenizer(level: Level) -> WordTokenizer:
     return WordTokenizer(dict.fromkeys([*writable_words(level), ".", "the", *others, *corrections]))
 
 
-def _make_reward(level: Level) -> RougeL:
-    return RougeL()
-
-
-def _make_success(level: Level) -> Match:
-    return Match()
-
-
-def _make_constraints(level: Level) -> tuple[Lexicon, ...]:
-    return (Lexicon(writable_words(level)),)
-
-
-def _count_tokens(level: Level) -> int:
-    return level.tokens
-
-
 def _make_demonstration(level: Level) -> Callable[[Prompt, np.random.Generator], str]:
     words = writable_words(level)
 
@@ -194,19 +174,15 @@ def _make_demonstration(level: Level) -> Callable[[Prompt, np.random.Generator],
     return write
 
 
-TASK = Task(
-    name="Summarize",
+TASK = exercise(
+    "Summarize",
+    LEVELS,
     summary="Write down in a few words what a report says.",
-    levels=LEVELS,
-    level="easy",
     tags=("language", "reading", "summary"),
+    score=RougeL,
     make_prompts=make_prompts,
     make_tokenizer=make_tokenizer,
-    make_reward=_make_reward,
-    make_success=_make_success,
-    make_constraints=_make_constraints,
-    make_oracle=first_reference,
     make_demonstration=_make_demonstration,
-    make_facts=shipped_facts("Summarize"),
-    max_new_tokens=_count_tokens,
+    writable_words=writable_words,
+    max_new_tokens=attrgetter("tokens"),
 )

@@ -40,15 +40,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 
 import numpy as np
 
-from textgym.constraints import Lexicon as Writable
 from textgym.episodes import Prompt
-from textgym.facts import shipped_facts
-from textgym.grading import Bleu, Match
-from textgym.puzzles import draw_prompts, first_reference
-from textgym.task import Task
+from textgym.exercises import exercise
+from textgym.grading import Bleu
+from textgym.puzzles import draw_prompts
 from textgym.tokenizers import WordTokenizer, join_words, split_words
 from textgym.translation import LANGUAGES, Lexicon, write
 from textgym.worlds import one_of
@@ -76,14 +75,11 @@ class Level:
 
 
 TO_FRENCH = ("english", "french")
-LEVELS = {
-    level.name: level
-    for level in (
-        Level("easy", Lexicon(4, 2), (TO_FRENCH,), 4, 24),
-        Level("medium", Lexicon(10, 6, 6), (TO_FRENCH,), 8, 512),
-        Level("hard", Lexicon(16, 8, 8), (TO_FRENCH, ("english", "chinese"), ("chinese", "english")), 18, 1_024),
-    )
-}
+LEVELS = (
+    Level("easy", Lexicon(4, 2), (TO_FRENCH,), 4, 24),
+    Level("medium", Lexicon(10, 6, 6), (TO_FRENCH,), 8, 512),
+    Level("hard", Lexicon(16, 8, 8), (TO_FRENCH, ("english", "chinese"), ("chinese", "english")), 18, 1_024),
+)
 
 
 def _draw(level: Level, rng: np.random.Generator) -> Prompt:
@@ -115,22 +111,6 @@ def make_tokenizer(level: Level) -> WordTokenizer:
     return WordTokenizer(dict.fromkeys([*writable_words(level), *given, *names]))
 
 
-def _make_reward(level: Level) -> Bleu:
-    return Bleu()
-
-
-def _make_success(level: Level) -> Match:
-    return Match()
-
-
-def _make_constraints(level: Level) -> tuple[Writable, ...]:
-    return (Writable(writable_words(level)),)
-
-
-def _count_tokens(level: Level) -> int:
-    return level.tokens
-
-
 def _make_demonstration(level: Level) -> Callable[[Prompt, np.random.Generator], str]:
     words = {language: level.lexicon.words(language) for _, language in level.directions}
 
@@ -147,19 +127,15 @@ def _make_demonstration(level: Level) -> Callable[[Prompt, np.random.Generator],
     return write_carelessly
 
 
-TASK = Task(
-    name="Translate",
+TASK = exercise(
+    "Translate",
+    LEVELS,
     summary="Write in another language what the prompt says.",
-    levels=LEVELS,
-    level="easy",
     tags=("language", "translation", "grammar"),
+    score=Bleu,
     make_prompts=make_prompts,
     make_tokenizer=make_tokenizer,
-    make_reward=_make_reward,
-    make_success=_make_success,
-    make_constraints=_make_constraints,
-    make_oracle=first_reference,
     make_demonstration=_make_demonstration,
-    make_facts=shipped_facts("Translate"),
-    max_new_tokens=_count_tokens,
+    writable_words=writable_words,
+    max_new_tokens=attrgetter("tokens"),
 )

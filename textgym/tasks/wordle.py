@@ -25,7 +25,7 @@ every word.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from operator import attrgetter
@@ -37,9 +37,8 @@ from numpy.typing import NDArray
 from textgym.constraints import Constraint
 from textgym.episodes import EpisodeBatch, Prompt
 from textgym.errors import TaskError
-from textgym.facts import shipped_facts
-from textgym.talk import Earned, Hidden, Say, Spell, last_tokens, pay
-from textgym.task import StopRule, Task
+from textgym.talk import Hidden, Say, Spell, conversation, last_tokens, pay
+from textgym.task import StopRule
 from textgym.tokenizers import WordTokenizer
 
 MARKS = ("hit", "near", "miss")
@@ -94,11 +93,11 @@ class Level:
         return len(self.words[0])
 
 
-LEVELS = {
-    "easy": Level("easy", tuple(THREE.split()), 3, spelt=True),
-    "medium": Level("medium", tuple(FOUR.split()), 5, spelt=False),
-    "hard": Level("hard", tuple(FIVE.split()), 6, spelt=False),
-}
+LEVELS = (
+    Level("easy", tuple(THREE.split()), 3, spelt=True),
+    Level("medium", tuple(FOUR.split()), 5, spelt=False),
+    Level("hard", tuple(FIVE.split()), 6, spelt=False),
+)
 
 
 def mark(guesses: NDArray[np.int64], secrets: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -191,10 +190,6 @@ def _make_reward(level: Level) -> Found:
     return Found(level.size)
 
 
-def _make_success(level: Level) -> Earned:
-    return Earned(_make_reward(level))
-
-
 def _make_constraints(level: Level) -> tuple[Constraint, ...]:
     return (Spell(level.words) if level.spelt else Say(tuple(level.letters)),)
 
@@ -237,10 +232,6 @@ def _good_guess(words: tuple[str, ...], left: tuple[int, ...]) -> int:
     return int(replies.argmax())
 
 
-def _make_oracle(level: Level) -> Callable[[Prompt, Sequence[tuple[str, str]]], str]:
-    return partial(_guess, level)
-
-
 def _guess(level: Level, prompt: Prompt, turns: Sequence[tuple[str, str]]) -> str:
     """The next guess, given the marks so far."""
     words, left, codes = level.words, np.arange(len(level.words)), _codes(level.words)
@@ -251,10 +242,6 @@ def _guess(level: Level, prompt: Prompt, turns: Sequence[tuple[str, str]]) -> st
     exact = level.spelt
     best = _best_guess(words, possible, len(turns) // 2, level.guesses)[1] if exact else _good_guess(words, possible)
     return " ".join(words[best])
-
-
-def _make_demonstration(level: Level) -> Callable[[Prompt, np.random.Generator], str]:
-    return partial(_guess_about, level)
 
 
 def _guess_about(level: Level, prompt: Prompt, rng: np.random.Generator) -> str:
@@ -272,22 +259,19 @@ def _guess_about(level: Level, prompt: Prompt, rng: np.random.Generator) -> str:
     return " ".join(said)
 
 
-TASK = Task(
-    name="Wordle",
+TASK = conversation(
+    "Wordle",
+    LEVELS,
     summary="Find a hidden word; the letters of each guess are marked.",
-    levels=LEVELS,
-    level="easy",
     tags=("puzzle", "conversation", "search", "spelling"),
     make_prompts=make_prompts,
     make_tokenizer=make_tokenizer,
     make_reward=_make_reward,
-    make_success=_make_success,
     make_constraints=_make_constraints,
     make_stop=_make_stop,
     make_partner=_make_partner,
     max_turns=attrgetter("guesses"),
-    make_oracle=_make_oracle,
-    make_demonstration=_make_demonstration,
-    make_facts=shipped_facts("Wordle"),
+    choose=_guess,
+    demonstrate=_guess_about,
     max_new_tokens=attrgetter("size"),
 )
