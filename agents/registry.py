@@ -16,6 +16,15 @@ AGENTS: Mapping[str, str] = {
     "ppo": "textgym.agents.sb3:PPOAgent",
     "a2c": "textgym.agents.sb3:A2CAgent",
     "maskable_ppo": "textgym.agents.sb3:MaskablePPOAgent",
+    "frozen_lm": "textgym.agents.lm.frozen:Frozen",
+    "sft": "textgym.agents.lm.sft:SFT",
+    "reinforce": "textgym.agents.lm.reinforce:Reinforce",
+    "rloo": "textgym.agents.lm.reinforce:RLOO",
+    "lm_ppo": "textgym.agents.lm.ppo:PPO",
+    "grpo": "textgym.agents.lm.grpo:GRPO",
+    "dpo": "textgym.agents.lm.dpo:DPO",
+    "best_of_n": "textgym.agents.lm.best_of_n:BestOfN",
+    "beam": "textgym.agents.lm.beam:Beam",
 }
 
 SUMMARIES: Mapping[str, str] = {
@@ -25,6 +34,15 @@ SUMMARIES: Mapping[str, str] = {
     "ppo": "proximal policy optimisation (Schulman et al. 2017) of stable-baselines3",
     "a2c": "advantage actor-critic (Mnih et al. 2016) of stable-baselines3",
     "maskable_ppo": "PPO that never writes an illegal token, of sb3-contrib",
+    "frozen_lm": "a language model as it is; what all others below begin with",
+    "sft": "a language model that has seen demonstrations and no reward",
+    "reinforce": "policy gradient on whole texts (Williams 1992), a language model",
+    "rloo": "REINFORCE leave-one-out (Ahmadian et al. 2024), a language model",
+    "lm_ppo": "PPO on tokens with a value head (Ziegler et al. 2019), a language model; NLPO with top_p < 1",
+    "grpo": "group-relative policy optimisation (Shao et al. 2024), a language model",
+    "dpo": "direct preference optimisation (Rafailov et al. 2023), a language model",
+    "best_of_n": "a language model writes n texts, the reward picks one",
+    "beam": "a language model's likeliest texts, by beam search",
 }
 
 

@@ -48,6 +48,7 @@ overlap_words
 overlap
 returns
 overrides
+demands
 task
 scales
 scoring
@@ -93,6 +94,7 @@ wrappers.*
 wrappers
 registration
 factory
+writers
 playing
 exact.limits
 exact.tree
@@ -151,12 +153,16 @@ agents.sb3_configs
 agents.lm.sampling
 agents.lm.slots
 agents.lm.lean
+agents.lm.memory
+agents.lm.support
 agents.lm.model
+agents.lm.writer
 agents.lm.rollout
 agents.lm.building
 agents.lm.export
 agents.lm.checkpoints
 agents.lm.health
+agents.lm.exactness
 agents.lm.reader
 agents.lm.agent
 agents.lm.sft

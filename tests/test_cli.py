@@ -77,7 +77,10 @@ def test_own_csv_and_own_reward_function(tmp_path: Path) -> None:
         (["train", "uniform", "--set", "levl=tiny"], "Did you mean 'level'"),
         (["train", "uniform", "--set", "level=tniy"], "Did you mean 'tiny'"),
         (["train", "uniform", "--set", "tiny"], "expected KEY=VALUE"),
+        (["train", "uniform", "--set", "prompts={path:x.csv}"], "begins like JSON and is none"),
         (["train", "uniform", "--env", "TextGen-v7"], "TextGen"),
+        (["info", "copy"], "Did you mean 'TextGen/Copy-v0'?"),
+        (["info", "TextGen/Rhyme-v0"], "`textgym list` shows the ids; a task of your own is --set task=MODULE:TASK"),
         (["train", "uniform", "--env-config", "none.json"], "'none.json' cannot be read: No such file"),
         (
             ["train", "uniform", "--env-config", "empty.json"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,25 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toys import BUDGET, EOS, PLAIN, PROMPTS, TOYS, WORDS, A, B, C, D, Faulty, Ids, Recorder, TwoEnds, stop_at_c, toy
+from toys import (
+    BUDGET,
+    EOS,
+    PLAIN,
+    PROMPTS,
+    TOYS,
+    WORDS,
+    A,
+    B,
+    C,
+    D,
+    Faulty,
+    Ids,
+    Recorder,
+    TwoEnds,
+    constant,
+    stop_at_c,
+    toy,
+)
 
 from textgym.constraints import Grammar, MinLength, NoRepeat
 from textgym.core import GenerationCore
@@ -226,6 +244,7 @@ class Counting:
 def test_a_mask_is_made_once_for_the_agent_and_for_what_it_chooses() -> None:
     rule = Counting()
     core = make_core(toy(constraints=(rule,)), 3)
+    rule.calls.clear()  # it is tried once when the core is made
     for step, actions in enumerate(([A, A, A], [B, B, B], [A, A, A], [B, B, EOS])):
         assert core.masks()[0, actions[0]]
         assert core.masks([0, 2]).shape == (2, core.vocab_size)
@@ -401,10 +420,12 @@ def test_a_prefix_has_no_reward_parts_and_ends_nothing() -> None:
     assert rewards[0] != 0.0
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (3, 0, 4, 1, 2), (0, 3, 1, 2, 4)])
 @pytest.mark.parametrize("split", ["train", "test", "all"])
-def test_every_prompt_of_a_split_is_drawn_and_no_other(split: str) -> None:
-    core = make_core(PLAIN, 300, split=split)
-    expected = [row for row, prompt in enumerate(PROMPTS) if split in ("all", prompt.split)]
+def test_every_prompt_of_a_split_is_drawn_and_no_other(split: str, order: tuple[int, ...]) -> None:
+    prompts = tuple(PROMPTS[row] for row in order)
+    core = make_core(replace(PLAIN, make_prompts=constant(prompts)), 300, split=split)
+    expected = [row for row, prompt in enumerate(prompts) if split in ("all", prompt.split)]
     assert sorted(set(core.prompt_indices.tolist())) == expected
     assert len(set(core.keys.tolist())) == 300
 

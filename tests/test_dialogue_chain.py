@@ -135,6 +135,19 @@ def test_pieces_that_do_not_fit_change_nothing_and_keep_ends() -> None:
         assert paid == int(start) / 4
 
 
+def test_of_several_words_in_a_turn_the_last_one_counts() -> None:
+    task = get("Chain").override(max_new_tokens=2)
+    row = task.prompts.texts.index("brass 2 links hook")
+    for words, links in (("ring hook", {"3", "0"}), ("hook ring", {"2"}), ("ring ring", {"2"})):
+        replies = [converse(task, words, prompt=row, seed=seed)[0].dialogue(0)[1][1] for seed in range(3)]
+        assert {reply.split()[0] for reply in replies} <= links
+    heard = converse(task, "bar bar", "ring ring", "hook hook", "bar bar", prompt=row)[0].dialogue(0)
+    pieces = ["hook", *(text.split()[1] for side, text in heard[1:-1:2])]
+    links = ["2", *(text.split()[0] for side, text in heard[1:-1:2])]
+    for before, after, fits, (_, said) in zip(links, links[1:], pieces, heard[::2], strict=False):
+        assert after in ({str(int(before) + 1), "0"} if said.split()[1] == fits else {before})
+
+
 def test_chains_break_as_often_as_their_material_says() -> None:
     task, count = get("Chain"), 400
     for material in task.settings.materials:

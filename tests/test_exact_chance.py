@@ -226,6 +226,25 @@ def test_scores_may_be_random_too() -> None:
         solve(replace(task, make_reward=constant(Noisy())))
 
 
+def test_replies_that_begin_alike_are_told_apart_by_what_follows() -> None:
+    @dataclass(frozen=True)
+    class Echo(Liar):
+        """Says "d", or "d" and what was said."""
+
+        max_reply_tokens: int = 2
+
+        def outcomes(self, batch: EpisodeBatch) -> list[tuple[Any, NDArray[np.int32]]]:
+            said = batch.completion_ids[np.arange(len(batch)), batch.lengths - 1]
+            long = np.stack([np.full_like(said, D), said], axis=1)
+            return [(0.5, long[:, :1]), (0.5, long)]
+
+    solution = solved(guessing(Echo(), 3, (A,)))
+    assert solution.value([A, D, A]) == solution.value([A, D, A, D]) == 1.0  # the second "a" is the agent's there
+    assert solution.value([A, D, A, B, D]) == 1.0
+    with pytest.raises(SolveError, match="is none that agent and partner can have"):
+        solution.value([A, D, B, B])
+
+
 # ---- what partners may say wrongly --------------------------------------------------------------------------------
 
 
@@ -265,3 +284,47 @@ def test_a_summary_that_forgets_what_the_partner_heeds_is_found_out() -> None:
 
     with pytest.raises(SolveError, match="go on differently"):
         solve(guessing(Grumpy(), 3, (A,)))
+
+
+def test_a_summary_that_forgets_how_likely_replies_are_is_found_out() -> None:
+    @dataclass(frozen=True)
+    class Moody(Liar):
+        """Says "d" or "e", and more often "d" once there was an "a"."""
+
+        def outcomes(self, batch: EpisodeBatch) -> list[tuple[Any, NDArray[np.int32]]]:
+            chance = np.where((batch.completion_ids == A).any(axis=1), 0.9, 0.1)
+            says = [np.full((len(batch), 1), said, dtype=np.int32) for said in (D, E)]
+            return [(chance, says[0]), (1.0 - chance, says[1])]
+
+        def summary(self, batch: EpisodeBatch) -> NDArray[np.int64]:
+            return np.zeros((len(batch), 1), dtype=np.int64)
+
+    with pytest.raises(SolveError, match="go on differently"):
+        solve(guessing(Moody(), 3, (A,)))
+
+
+def test_a_summary_that_forgets_for_a_while_is_found_out() -> None:
+    @dataclass(frozen=True)
+    class Absent:
+        """Says "e" whatever happens."""
+
+        max_reply_tokens: int = 1
+
+        def __call__(self, batch: EpisodeBatch) -> NDArray[np.int32]:
+            return np.full((len(batch), 1), E, dtype=np.int32)
+
+        def summary(self, batch: EpisodeBatch) -> NDArray[np.int64]:
+            begun = batch.completion_ids[:, :1]
+            return np.where(batch.lengths[:, None] > 2, begun, 0).astype(np.int64)  # of the first turn in the third
+
+    with pytest.raises(SolveError, match="go on differently"):
+        solve(guessing(Absent(), 4, (A,)))
+
+
+def test_a_summary_that_forgets_what_ends_the_conversation_is_found_out() -> None:
+    def is_over(completions: NDArray[np.int32], lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """After the reply to the letter of the first turn."""
+        return (lengths == 4) & (completions[:, 2] == completions[:, 0])
+
+    with pytest.raises(SolveError, match="go on differently"):
+        solve(guessing(Forgetful(), 3, (E,), make_stop=constant(is_over)))  # nothing is paid, whoever ends it

@@ -39,7 +39,7 @@ def test_a_task_of_ones_own_is_named_by_its_module(tmp_path: Path, monkeypatch: 
         tasks.get("nowhere:TASK")
 
 
-@pytest.mark.parametrize("name", ["two words", "Random", "class", "../x", "", "9lives", "Ünï"])
+@pytest.mark.parametrize("name", ["two words", "Random", "class", "numpy", "Pytest", "../x", "", "9lives", "Ünï"])
 def test_names_that_cannot_be_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError):
         new_task(name, tmp_path)

@@ -144,6 +144,12 @@ def test_every_script_survives_the_file(tmp_path: Path) -> None:
         ("p.csv", "prompt,split\na,train\nb,\n", "p.csv, line 3: split ''; expected 'train' or 'test'"),
         ("p.csv", "prompt,split\na,dev\n", "p.csv, line 2: split 'dev'"),
         ("p.csv", "prompt,split\na b,train\na b,test\n", "the prompt 'a b' is in both splits"),
+        (
+            "p.csv",
+            "prompt,prompt\na,b\n",
+            "line 1: two columns are called 'prompt'; give each a name of its own",
+        ),
+        ("p.jsonl", '{"prompt": 5}\n', "p.jsonl, line 1: expected a text in the column 'prompt', got the int 5; make"),
         ("p.csv", "prompt;split\na;train\n", "p.csv, line 1: the columns seem to be separated by ';', expected commas"),
         ("p.csv", "prompt\tsplit\na\ttrain\n", "the columns seem to be separated by '.*t', expected commas"),
         ("p.csv", b"prompt\n\xff\xfe\n", "p.csv' is not UTF-8 .*save it as UTF-8"),
@@ -289,3 +295,10 @@ def test_tables_pickle() -> None:
     table = PromptTable(load_prompts([{"prompt": "a", "n": 1}]), LETTERS)
     again = pickle.loads(pickle.dumps(table))
     assert (again.texts, again.columns, again.ids.tolist()) == (table.texts, table.columns, table.ids.tolist())
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "p.txt").write_text("a\n", encoding="utf-8")
+    assert load_prompts("~/p.txt") == load_prompts({"path": "~/p.txt"}) == [Prompt("a")]

@@ -164,13 +164,15 @@ def test_dataset_objects_and_saved_folders(tmp_path: Path) -> None:
     assert load_prompts(plain) == load_prompts(tmp_path / "plain") == [Prompt("a"), Prompt("b")]
 
 
-def test_a_folder_of_data_files(tmp_path: Path) -> None:
+def test_a_folder_of_data_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "csv"  # a name that the library would take for one of its own loaders
     folder.mkdir()
     (folder / "train.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n', encoding="utf-8")
     (folder / "test.jsonl").write_text('{"text": "c"}\n', encoding="utf-8")
     assert sides(folder) == {"a": "train", "b": "train", "c": "test"}
     assert sides({"dataset": str(folder), "split": "test"}) == {"c": None}
+    monkeypatch.chdir(tmp_path)
+    assert sides({"dataset": "csv", "split": "test"}) == {"c": None}
 
 
 def test_the_parts_of_a_dataset_are_splits(tmp_path: Path) -> None:
@@ -198,16 +200,29 @@ def test_the_parts_of_a_dataset_are_splits(tmp_path: Path) -> None:
         ({"dataset": parts(train=1), "split": 3}, "split=3; expected a name"),
         ({"dataset": parts(train=1), "split": {}}, "split={}; expected a name"),
         ({"dataset": parts(train=1)["train"], "split": "train"}, "has no parts, so split='train' names none"),
-        (parts(train=1)["train"].to_iterable_dataset(), "is a IterableDataset, which has no rows by number"),
+        (parts(train=1)["train"].to_iterable_dataset(), "is of the type IterableDataset, which has no rows by number"),
         ({"path": "x.csv", "split": "train"}, "expected the keys 'path' and maybe"),
         ({"path": "x.csv", "dataset": "x"}, "expected the keys 'path' and maybe"),
         ({"path": "x.csv", "stream": "yes"}, "'stream': 'yes'; expected True or False"),
         ({"path": "x.csv", "metadata": "level"}, "'metadata': 'level'; expected a list of columns"),
+        ({"path": 5}, "'path': 5; expected the name of a file or folder"),
+        ({"path": None}, "'path': None; expected the name of a file or folder"),
+        ({"path": "x.csv", "prompt": 3}, "'prompt': 3; expected one column"),
+        ({"path": "x.csv", "reference": ["a"]}, r"'reference': \['a'\]; expected one column"),
+        ({"dataset": None}, "'dataset': None; expected a Dataset, a folder or a name of the hub"),
+        ({"a", "b"}, r"prompts= is a set, which has no order; expected a list: sorted\(prompts\)"),
+        (pyarrow.table({"prompt": ["a"]}), r"prompts= is a Table; expected a list of dicts: table.to_pylist\(\)"),
     ],
 )
 def test_bad_specifications(source: Any, message: str) -> None:
     with pytest.raises(PromptError, match=message):
         load_prompts(source)
+
+
+def test_a_file_is_no_dataset(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("prompt\na\n", encoding="utf-8")
+    with pytest.raises(PromptError, match=r"is a file; say prompts=\{'path': "):
+        load_prompts({"dataset": str(tmp_path / "x.csv")})
 
 
 def test_parts_with_other_columns_are_refused() -> None:

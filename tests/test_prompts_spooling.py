@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from streamed import DIGITS, NAMES, SIZE, both, rows
 
+from textgym import cache as cache_module
 from textgym.benchmarks import resets
 from textgym.episodes import EpisodeBatch, Prompt
 from textgym.errors import PromptError, RewardError
 from textgym.prompts import PromptTable, load_prompts
 from textgym.streaming import StreamedPrompts
 from textgym.tokenizers import CharTokenizer, WordTokenizer
+
+MAPS = Path("/proc/self/maps")
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +35,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ([{"prompt": "a", "split": "train"}, {"prompt": "a", "split": "test"}], "the prompt 'a' is in both splits"),
         ([{"prompt": "a", "split": "train"}, {"prompt": "b"}], "line 2: split ''; expected 'train' or 'test'"),
+        ([{"prompt": "a"}, {"prompt": "b", "split": "train"}], "line 1: split ''; expected 'train' or 'test'"),
         ([{"prompt": "a"}, {"prompt": "b", "split": "dev"}], "line 2: split 'dev'; expected"),
         ([{"prompt": "a"}, {"prompt": ""}], "line 2: the prompt in the column 'prompt' is empty"),
         ([{"prompt": "a"}, ["b"]], "line 2: expected a text or an object with named columns"),
@@ -80,6 +84,54 @@ def test_datasets_are_streamed_too(tmp_path: Path) -> None:
     assert isinstance(streamed, StreamedPrompts)
     assert list(streamed) == list(load_prompts(source))
     assert PromptTable(streamed, DIGITS).rows("test").tolist() == list(range(200, 300))
+    for split, sides in (("train", {None}), ({"train": "train"}, {"train"}), ({"test": "train"}, {"test"})):
+        part = load_prompts({**source, "split": split, "stream": True})
+        assert (len(part), {prompt.split for prompt in part}) == (200, sides)
+
+
+def test_other_columns_are_written_anew(tmp_path: Path) -> None:
+    source = both(tmp_path)[0]
+    asked = [{}, {"metadata": ["n"]}, {"metadata": []}, {"prompt": "split"}, {"reference": "question"}]
+    found = [load_prompts({**source, **columns}) for columns in asked]
+    assert [list(prompts.columns) for prompts in found] == [["n"], ["n"], [], ["question", "n"], ["answer", "n"]]
+    assert [prompts[1].text for prompts in found] == ["1+1"] * 3 + ["train", "1+1"]
+    assert [prompts[1].references for prompts in found] == [("2",)] * 4 + [("1+1",)]
+    assert len({prompts.folder for prompts in found}) == len(asked)
+
+
+def test_whoever_writes_a_folder_first_is_kept(tmp_path: Path) -> None:
+    def write(new: Path) -> None:
+        (new / "who").write_text("the slower one", encoding="utf-8")
+        (tmp_path / "kept").mkdir()  # by another process, meanwhile
+        (tmp_path / "kept" / "who").write_text("the quicker one", encoding="utf-8")
+
+    assert (cache_module.keep(tmp_path, "kept", write) / "who").read_text(encoding="utf-8") == "the quicker one"
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_prompt_is_not_its_own_reference(tmp_path: Path, stream: bool) -> None:
+    path = tmp_path / "q.jsonl"
+    path.write_text('{"reference": "a", "n": 1}\n', encoding="utf-8")
+    (prompt,) = load_prompts({"path": path, "prompt": "reference", "stream": stream})
+    assert prompt == Prompt("a", metadata={"n": 1})
+
+
+@pytest.mark.skipif(not MAPS.is_file(), reason="where else the system says what is mapped")
+def test_no_file_is_held_while_its_folder_is_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows would refuse to move it."""
+    held: list[str] = []
+    move = cache_module._move
+
+    def look(new: Path, folder: Path) -> None:
+        assert new.is_dir()
+        held.extend(line for line in MAPS.read_text(encoding="utf-8").splitlines() if str(new) in line)
+        move(new, folder)
+
+    monkeypatch.setattr(cache_module, "_move", look)
+    table = PromptTable(load_prompts(both(tmp_path)[0]), DIGITS)
+    assert len(table) == SIZE
+    assert not held
 
 
 def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

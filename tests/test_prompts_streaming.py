@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import shutil
 import tracemalloc
@@ -178,18 +179,44 @@ def test_what_is_cached_is_not_written_again(tmp_path: Path, cache: Path, monkey
     assert PromptTable(load_prompts(source), ByteTokenizer()).ids[3].tolist() == [*b"3+3"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no date of the last change of a file's data or dates")
+def test_other_contents_under_the_same_date_are_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "q.txt"
+    for text in ("one", "two"):
+        path.write_text(text, encoding="utf-8")
+        os.utime(path, ns=(10**18, 10**18))
+        assert load_prompts({"path": path, "stream": True})[0].text == text
+
+
 class Backwards(CharTokenizer):
-    """The same vocabulary, other ids."""
+    """The same vocabulary, other ids, unless it is told otherwise."""
+
+    turned = True
 
     def encode(self, text: str) -> list[int]:
-        return super().encode(text)[::-1]
+        return super().encode(text)[:: -1 if self.turned else 1]
 
 
 def test_tokenizers_with_one_vocabulary_do_not_share_ids(tmp_path: Path) -> None:
+    prompts, kinds = load_prompts(both(tmp_path)[0]), (CharTokenizer, Backwards, Backwards)
+    plain, backwards, turned_back = (kind("0123456789+") for kind in kinds)
+    turned_back.turned = False
+    seen = [PromptTable(prompts, words).ids[12].tolist()[2:] for words in (plain, backwards, turned_back)]
+    assert seen == [[1, 2, 10, 1, 2], [2, 1, 10, 2, 1], [1, 2, 10, 1, 2]]
+
+
+def test_widths_do_not_share_ids(tmp_path: Path) -> None:
     prompts = load_prompts(both(tmp_path)[0])
-    forwards, backwards = (PromptTable(prompts, kind("0123456789+")) for kind in (CharTokenizer, Backwards))
-    assert forwards.ids[12].tolist() == [11 + 2, 11 + 2, 1, 2, 10, 1, 2]
-    assert backwards.ids[12].tolist() == [11 + 2, 11 + 2, 2, 1, 10, 2, 1]
+    assert [PromptTable(prompts, DIGITS, width).ids.shape[1] for width in (None, 9, 7, 8, 9)] == [7, 9, 7, 8, 9]
+
+
+def test_texts_with_one_hash_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("textgym.streaming", "textgym.spooling"):
+        monkeypatch.setattr(f"{module}.text_hash", lambda text: 7)
+    table = PromptTable(load_prompts(both(tmp_path)[0]), DIGITS)  # both splits have this hash, and no text in common
+    assert [table.index_of(f"{n}+{n}") for n in (0, 7, 12, 299)] == [0, 7, 12, 299]
+    with pytest.raises(PromptError, match="'1' is not one of this task's 300"):
+        table.index_of("1")
 
 
 def test_pickle_and_deepcopy_map_the_files_again(tmp_path: Path, cache: Path) -> None:

@@ -461,6 +461,15 @@ def test_bad_items_are_errors_that_name_them(
         make_toy(monkeypatch, **attributes)
 
 
+@pytest.mark.parametrize("silence", ["", None])
+def test_neither_silence_is_paid(monkeypatch: pytest.MonkeyPatch, silence: str | None) -> None:
+    def pay(self: Toy, answer: str | None, entry: dict[str, Any]) -> float:
+        return 0.25 if answer == silence else float(answer == entry["answer"])
+
+    with pytest.raises(ConfigurationError, match=r"pays 0.25 for an empty answer"):
+        make_toy(monkeypatch, score_answer=pay)
+
+
 def test_some_answers_missing_is_an_error_and_all_missing_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not make_toy(monkeypatch, answer=None, score_answer=lambda *_: 0.0).answered
     build_items.cache_clear()

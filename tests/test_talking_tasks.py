@@ -279,3 +279,10 @@ def test_spelling_in_the_middle_of_a_conversation() -> None:
     mask = Spell(("ab", "ba", "bc"))(tokenizer, texts, np.array([4, 5, 1]))
     assert mask[:, :3].tolist() == [[True, True, False], [True, False, True], [True, False, True]]
     assert not mask[:, 3:].any()
+
+
+def test_hidden_columns_follow_the_prompts() -> None:
+    hidden, rows = Hidden("state"), [3, 1]
+    for task in (get("Chain"), get("Chain", "medium"), get("Chain")):
+        batch = EpisodeBatch.from_ids(task.prompts, task.tokenizer, rows, [[0], [0]])
+        assert hidden(batch).tolist() == [[*task.prompts.prompts[row].metadata["state"]] for row in rows]

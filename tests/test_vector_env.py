@@ -62,6 +62,21 @@ def test_resting_lanes_stay_as_they_are_and_the_others_go_their_way(name: str, t
     assert len(batches) == 6
 
 
+def test_infos_speak_of_a_text_in_the_step_that_ends_it_alone() -> None:
+    """A lane whose text is over and that rests stays terminated, but nothing is said of it again."""
+    envs = make_envs("combined", mode="Disabled", gold=True, text_infos=True)
+    envs.reset(seed=0)
+    envs.step([EOS, A, A])
+    _, _, terminations, _, infos = envs.step([RESTS, EOS, A])
+    assert terminations.tolist() == [True, True, False]
+    assert envs.last_rows.tolist() == [1]
+    told = {key: lanes.tolist() for key, lanes in infos.items() if key.startswith("_") and key != "_action_mask"}
+    assert told.keys() >= {"_num_tokens", "_stop_reason", "_reward_parts", "_gold", "_completion"}
+    assert set(map(tuple, told.values())) == {(False, True, False)}
+    assert infos["num_tokens"].tolist() == [0, 1 + 1, 0]
+    assert envs.step([RESTS, RESTS, A])[4].keys() == {"action_mask", "_action_mask"}
+
+
 # ---- autoreset ----------------------------------------------------------------------------------------------------
 
 
@@ -110,6 +125,7 @@ def test_disabled_leaves_the_reset_to_the_caller() -> None:
     observations, infos = envs.reset(options={"reset_mask": np.array([True, False, False])})
     assert observations[:, -5].tolist() == [12, A, A]
     assert infos["_action_mask"].tolist() == [True, False, False]
+    assert infos["action_mask"].any(axis=1).tolist() == [True, False, False]
     assert envs.step([A, A, A])[0][:, -4].tolist() == [12, A, A]
 
 
@@ -180,6 +196,10 @@ def test_the_last_episodes_are_those_of_the_latest_step() -> None:
     envs.step([EOS, EOS, EOS])
     envs.reset()
     assert envs.last_episodes is None
+    state = envs.get_state()
+    envs.step([EOS, EOS, EOS])
+    envs.set_state(state)
+    assert (envs.last_episodes, envs.last_rows.size, envs.last_returns.size) == (None, 0, 0)
 
 
 def test_the_reward_is_called_once_a_step_and_not_for_illegal_texts() -> None:
@@ -299,10 +319,19 @@ def test_unseeded_lanes_differ_from_each_other() -> None:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", ["combined", "ruled and stopping"])
 def test_a_copy_taken_at_any_step_goes_on_identically(name: str, way: str, timing: str, mode: AutoresetMode) -> None:
+    check_copies_of(name, mode, way, reward_timing=timing)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_copy_of_a_conversation_goes_on_identically(way: str) -> None:
+    check_copies_of("talking", AutoresetMode.NEXT_STEP, way, reward_timing="turn")
+
+
+def check_copies_of(name: str, mode: AutoresetMode, way: str, **kwargs: Any) -> None:
     rng = np.random.default_rng(2)
 
     def make() -> Any:
-        return make_envs(name, 4, mode, reward_timing=timing)
+        return make_envs(name, 4, mode, **kwargs)
 
     def choose(envs: Any, last: Any) -> Event:
         if last is None:

@@ -70,6 +70,51 @@ def save_trained_bpe(folder: Path, size: int) -> Any:
     return tokenizer
 
 
+CHAT_TEMPLATES = {  # as the models have them, but for tools
+    "qwen2": (
+        "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nBe kind.<|im_end|>\n' }}{% endif %}"
+        "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    ),
+    "llama": (
+        "{{ bos_token }}{% for m in messages %}"
+        "{{ '<|start|>' + m['role'] + '<|stop|>\n\n' + m['content'] | trim + '<|eot|>' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|start|>assistant<|stop|>\n\n' }}{% endif %}"
+    ),
+}
+CHAT_SPECIALS = {
+    "qwen2": {"eos_token": "<|im_end|>", "pad_token": "<|end|>", "extra_special_tokens": ["<|im_start|>"]},
+    "llama": {"eos_token": "<|eot|>", "bos_token": "<|begin|>", "extra_special_tokens": ["<|start|>", "<|stop|>"]},
+}
+
+
+def save_chat_model(folder: Path, shape: str, *, template: bool = True, spare: int = 5, **settings: Any) -> Path:
+    """A chat model of one layer in the shape of "qwen2" or "llama": two ids end its texts, and its head has more rows.
+
+    Args:
+        folder: Where to.
+        shape: A key of :data:`CHAT_TEMPLATES`. Qwen2's padding is one of its ends, and Llama's has none.
+        template: Whether its tokenizer has one.
+        spare: Rows of the head beyond the tokenizer.
+        **settings: Of its config.
+    """
+    from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+    tokenizer = save_byte_tokenizer(folder, **CHAT_SPECIALS[shape])
+    if template:
+        tokenizer.chat_template = CHAT_TEMPLATES[shape]
+        tokenizer.save_pretrained(folder)
+    ends = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|end|>")]
+    options = {
+        "vocab_size": len(tokenizer) + spare, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128, "initializer_range": 0.3,
+        "bos_token_id": tokenizer.bos_token_id, "eos_token_id": ends, **settings,
+    }  # fmt: skip
+    kinds: dict[str, Any] = {"qwen2": (Qwen2ForCausalLM, Qwen2Config), "llama": (LlamaForCausalLM, LlamaConfig)}
+    model_class, config_class = kinds[shape]
+    return _save(model_class, config_class(**options), folder)
+
+
 def save_bert(folder: Path, labels: Sequence[str], *, chat_template: str | None = None, **settings: Any) -> Path:
     """A BERT classifier of one layer with these labels."""
     from transformers import BertConfig, BertForSequenceClassification

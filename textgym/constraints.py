@@ -71,6 +71,10 @@ class MinLength:
     tokens: int
     static: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        if self.tokens < 0:
+            raise TaskError(f"MinLength({self.tokens}): expected 0 tokens or more")
+
     def __call__(self, tokenizer: Tokenizer, completions: NDArray[np.int32], lengths: NDArray[np.int64]) -> Mask:
         """Forbids the end ids in short texts."""
         mask = np.ones((len(completions), tokenizer.vocab_size), dtype=bool)
@@ -144,6 +148,10 @@ class Grammar:
         for state in (self.start, *targets):
             if state not in known:
                 raise TaskError(f"the grammar leads to the state {state!r}, which has no rules and is not in ends")
+        for state in self.ends:
+            if state not in (self.start, *self.rules, *targets):
+                hint = suggestion(state, [*self.rules, *targets])
+                raise TaskError(f"the grammar's end {state!r} is a state that nothing leads to and has no rules.{hint}")
 
     def __call__(self, tokenizer: Tokenizer, completions: NDArray[np.int32], lengths: NDArray[np.int64]) -> Mask:
         """The row of the state that each text has led to."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textgym.episodes import EOS, GOING, ILLEGAL, LENGTH
-from textgym.partners import Partner, check_replies
+from textgym.partners import Partner, check_replies, read_replies
 
 if TYPE_CHECKING:
     from textgym.core import GenerationCore
@@ -76,7 +76,7 @@ class Conversations:
             TaskError: for replies that are too long or no ids.
         """
         batch = core.batch(rows, np.zeros(len(rows), dtype=np.uint8))
-        replies: NDArray[Any] = np.asarray(self.partner(batch))
+        replies = read_replies(self.partner(batch), self.partner)
         lengths = check_replies(replies, self.partner, len(rows), core.vocab_size)
         places = core.cursors[rows][:, None] + np.arange(replies.shape[1])
         written = replies != core.vocab_size

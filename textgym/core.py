@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textgym.conversations import STATE, Conversations
+from textgym.demands import check_stopped
 from textgym.episodes import GOING, LENGTH, STOP, EpisodeBatch, as_items
 from textgym.errors import ConfigurationError
 from textgym.keys import episode_keys, pick_array
@@ -204,7 +205,7 @@ class GenerationCore:
     def _stop(self, codes: NDArray[np.uint8], rows: Rows) -> None:
         """Asks the task's own rule whether the texts in these rows end here."""
         assert self.task.stop is not None
-        stopped = self.task.stop(self.completions[rows], self.lengths[rows])
+        stopped = check_stopped(self.task.stop(self.completions[rows], self.lengths[rows]), len(rows))
         codes[rows] = np.maximum(codes[rows], np.uint8(STOP) * stopped.view(np.uint8))
 
     def _converse(self, codes: NDArray[np.uint8], acting: NDArray[np.bool_]) -> Rows:

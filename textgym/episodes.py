@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.errors import RewardError
+from textgym.errors import PromptError, RewardError
 
 if TYPE_CHECKING:
     from textgym.prompts import PromptTable
@@ -51,6 +51,13 @@ class Prompt:
     references: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     split: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise PromptError(f"the prompt {self.text!r}: expected a text")
+        references: Any = self.references
+        if isinstance(references, str):  # it would be taken letter by letter
+            raise PromptError(f"references={references!r}: expected a tuple of texts, ({references!r},)")
 
 
 class EpisodeBatch:

@@ -17,6 +17,7 @@ from textgym.metrics import agreement, distinct, duplicate_share, text_metrics
 from textgym.playing import describe, play
 from textgym.scales import Scale, Truth, standard_error
 from textgym.task import Task
+from textgym.writers import CountedFactory, is_writer
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Evaluation:
         inexact_gold: The same for gold.
         impossible: A sentence if the mean return is higher than anyone can earn, else None.
         impossible_gold: The same for gold.
+        reward_calls: How many texts an agent that writes whole texts had scored on the way; None for others, which act
+            without asking the reward.
     """
 
     returns: NDArray[np.float64]
@@ -63,6 +66,7 @@ class Evaluation:
     inexact_gold: tuple[str, ...] = ()
     impossible: str | None = None
     impossible_gold: str | None = None
+    reward_calls: int | None = None
     _written: _Written | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -99,6 +103,8 @@ class Evaluation:
             found |= {} if compared.correlation is None else {"reward_correlation": compared.correlation}
         if self.successes is not None:
             found["success"] = float(self.successes.mean())
+        if self.reward_calls is not None:
+            found["reward_calls_per_text"] = self.reward_calls / len(self.returns)
         return found if self._written is None else found | self._written.metrics()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -136,7 +142,7 @@ def evaluate(
     same, as they do in the random and best returns; otherwise the environment draws them.
 
     Args:
-        agent_or_act: An agent with ``act``, such a function itself, or a stable-baselines3 model.
+        agent_or_act: An agent with ``act`` or ``write``, such a function itself, or a stable-baselines3 model.
         env: An env id or factory.
         episodes: Number of texts; episode i is the first episode of the lane seeded seed + i.
         seed: Seed of lane 0.
@@ -159,10 +165,11 @@ def evaluate(
     task = factory.task()
     split = factory.kwargs.get("split") or task.default_split
     rows = task.prompts.rows(split)
+    counted = CountedFactory(factory.env_id, factory.kwargs) if is_writer(agent_or_act) else None
     reward_scale, gold_scale = (Scale.find(task, split, kind, truth=truth) for kind in ("reward", "gold"))
     batch, returns = play(
         agent_or_act,
-        factory,
+        counted if counted is not None and type(factory) is EnvFactory else factory,
         episodes=episodes,
         seed=seed,
         deterministic=deterministic,
@@ -188,6 +195,7 @@ def evaluate(
         inexact_gold=gold_scale.inexact,
         impossible=reward_scale.impossible(returns, batch),
         impossible_gold=None if golds is None else gold_scale.impossible(golds, batch),
+        reward_calls=None if counted is None else counted.meter.reward_calls,
         _written=_Written(batch, task, language_model),
     )
 

@@ -9,6 +9,9 @@ from typing import Any
 
 from textgym.errors import TokenizerError, missing_dependency
 
+# Templates that ask for the date would change prompts from day to day; Llama's own say this one where nobody knows it.
+_TODAY = "{%- macro strftime_now(format) -%}{{ {'%Y-%m-%d': '2024-07-26'}.get(format, '26 Jul 2024') }}{%- endmacro -%}"
+
 
 class HuggingFaceTokenizer:
     """Any fast tokenizer of the ``transformers`` library.
@@ -19,15 +22,28 @@ class HuggingFaceTokenizer:
     Args:
         path_or_name: A local folder with ``tokenizer.json``, or a name on the hub.
         revision: The hub revision to pin.
+        chat_template: Prompts become what a user says to a chat model: True takes the tokenizer's own template, a path
+            one of a file. Completions, and what a partner says in a conversation, stay as they are. A template that
+            asks for the date is told the same one every day.
+        system: The system message before every prompt; needs a template.
 
     Raises:
-        TokenizerError: if the tokenizer cannot be loaded or has no end-of-text id; from :meth:`encode`, if the text
-            holds something that the vocabulary lacks and there is no unknown token.
+        TokenizerError: if the tokenizer cannot be loaded or has no end-of-text id; if there is no template where one is
+            asked for; from :meth:`encode`, if the text holds something that the vocabulary lacks and there is no
+            unknown token.
     """
 
-    def __init__(self, path_or_name: str | Path, *, revision: str | None = None) -> None:
+    def __init__(
+        self,
+        path_or_name: str | Path,
+        *,
+        revision: str | None = None,
+        chat_template: bool | str | Path = False,
+        system: str | None = None,
+    ) -> None:
         self.path_or_name = str(path_or_name)
         self.revision = revision
+        self.system = system
         if Path(path_or_name).is_file():
             raise TokenizerError(
                 f"{self.path_or_name!r} is a file; pass the folder: {str(Path(path_or_name).parent)!r}"
@@ -40,6 +56,9 @@ class HuggingFaceTokenizer:
                 "set one and save it again: tokenizer.add_special_tokens({'eos_token': '<eos>'})"
             )
         self.eos_ids: tuple[int, ...] = end_ids
+        self.chat_template: str | None = self._find_template(chat_template)
+        if system is not None and self.chat_template is None:
+            raise TokenizerError(f"system={system!r} needs a chat template; pass chat_template=True or a file's path")
 
     @cached_property
     def backend(self) -> Any:
@@ -92,6 +111,42 @@ class HuggingFaceTokenizer:
         unknown = self.backend.unk_token_id
         return None if unknown in self.eos_ids else unknown
 
+    def _find_template(self, wanted: bool | str | Path) -> str | None:
+        """The template itself, or None."""
+        if isinstance(wanted, bool):
+            own = self.backend.chat_template if wanted else None
+            if wanted and not isinstance(own, str):
+                kinds = "several templates" if own else "no chat template"
+                raise TokenizerError(
+                    f"the tokenizer {self.path_or_name!r} has {kinds}; pass chat_template= the path of one in Jinja"
+                )
+            return own
+        try:
+            return Path(wanted).read_text(encoding="utf-8")
+        except OSError as error:
+            raise TokenizerError(
+                f"chat_template={str(wanted)!r}: expected True, False or the path of a file with a template ({error})"
+            ) from error
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """Turns a prompt into ids, through the chat template where there is one."""
+        if self.chat_template is None:
+            return self.encode(text)
+        messages = [] if self.system is None else [{"role": "system", "content": self.system}]
+        try:
+            rendered = self.backend.apply_chat_template(
+                [*messages, {"role": "user", "content": text}],
+                chat_template=_TODAY * ("strftime_now" in self.chat_template) + self.chat_template,
+                add_generation_prompt=True,
+                tokenize=False,
+            )
+        except Exception as error:  # templates raise what they like
+            raise TokenizerError(
+                f"the chat template of {self.path_or_name!r} refuses the prompt {text[:60]!r} with "
+                f"system={self.system!r} ({type(error).__name__}: {error})"
+            ) from error
+        return self.encode(rendered)
+
     def encode(self, text: str) -> list[int]:
         """Turns text into ids, without any special id that the text does not spell out."""
         try:
@@ -109,7 +164,8 @@ class HuggingFaceTokenizer:
         return str(self.backend.decode(kept, clean_up_tokenization_spaces=False))
 
     def __repr__(self) -> str:
-        return f"HuggingFaceTokenizer({self.path_or_name!r})"
+        chat = ", chat_template=..." if self.chat_template is not None else ""
+        return f"HuggingFaceTokenizer({self.path_or_name!r}{chat})"
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "backend"}

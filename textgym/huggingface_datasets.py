@@ -42,7 +42,7 @@ def read_dataset(source: Any, config: str | None = None, split: str | Mapping[st
     data = source if is_dataset(source) else _load(source, config)
     if type(data).__name__.startswith("Iterable"):
         raise PromptError(
-            f"{name} is a {type(data).__name__}, which has no rows by number; load it without streaming=True"
+            f"{name} is of the type {type(data).__name__}, which has no rows by number; load it without streaming=True"
         )
     parts = _choose_parts(data, split, name)
     features = [part.features.arrow_schema for part, _, _ in parts]
@@ -67,7 +67,11 @@ def _load(source: Any, config: str | None) -> Any:
         import datasets
     except ImportError:
         raise missing_dependency("datasets", "data", f"the dataset {str(source)!r}") from None
-    folder = Path(source)
+    if not isinstance(source, str | Path):
+        raise PromptError(f"prompts=: 'dataset': {source!r}; expected a Dataset, a folder or a name of the hub")
+    folder = Path(source).expanduser()
+    if folder.is_file():
+        raise PromptError(f"prompts=: 'dataset': {str(source)!r} is a file; say prompts={{'path': {str(source)!r}}}")
     try:
         if any((folder / name).is_file() for name in _SAVED):
             return datasets.load_from_disk(str(folder))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from functools import cached_property
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from textgym.errors import ConfigurationError, missing_dependency
 from textgym.huggingface import HuggingFaceTokenizer
 
 _MOST_LOGITS = 2**25  # at a time: 256 MiB in double precision
+_CONVERSION = """textgym opens no pickles (.bin, .pt), since they can run code; if you trust it, these lines convert it:
+    from transformers import AutoModelForCausalLM
+    AutoModelForCausalLM.from_pretrained({0!r}).save_pretrained({0!r})"""
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,10 @@ def load_causal_lm(source: str, revision: str = "main") -> Any:
         from transformers import AutoModelForCausalLM
     except ImportError as error:
         raise missing_dependency("transformers", "lm", "HuggingFaceLanguageModel") from error
+    files = list(Path(source).iterdir()) if Path(source).is_dir() else []
+    kinds = {file.suffix for file in files}
+    if ".safetensors" not in kinds and kinds & {".bin", ".pt", ".pth"}:
+        raise ConfigurationError(f"{source!r} has no weights as safetensors: {_CONVERSION.format(source)}")
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             source, revision=revision, use_safetensors=True, trust_remote_code=False, output_loading_info=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textgym.constraints import Constraint, Grammar, States
+from textgym.demands import check_mask
 from textgym.episodes import EOS, GOING, ILLEGAL
 from textgym.errors import ActionError, EpisodeOverError, PromptError, TaskError
 from textgym.task import Task
+from textgym.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
     from textgym.core import GenerationCore
+
+
+_NO_ROWS: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -37,15 +43,16 @@ def read_rules(task: Task) -> Rules:
     """Splits a task's rules on the next token into a fixed mask and rules that depend on the text.
 
     Raises:
-        TaskError: if the fixed mask forbids every id.
+        TaskError: if the fixed mask forbids every id, or a rule gives no mask.
     """
     tokenizer = task.tokenizer
     fixed = np.ones(tokenizer.vocab_size, dtype=bool)
     fixed[list(tokenizer.special_ids)] = False
     nothing = np.zeros((1, task.budget), dtype=np.int32), np.zeros(1, dtype=np.int64)
     for constraint in task.constraints:
+        mask = check_mask(constraint, constraint(tokenizer, *nothing), (1, tokenizer.vocab_size))
         if constraint.static:
-            fixed &= constraint(tokenizer, *nothing)[0]
+            fixed &= mask[0]
     if not fixed.any():
         raise TaskError(f"{_forbidding(task)} before anything is written; let them allow at least one")
     codes = np.full(tokenizer.vocab_size + 1, ILLEGAL, dtype=np.uint8)
@@ -53,6 +60,35 @@ def read_rules(task: Task) -> Rules:
     codes[[end for end in tokenizer.eos_ids if fixed[end]]] = EOS
     codes[tokenizer.vocab_size] = GOING  # the pad of rows that sit out a step
     return Rules(fixed, tuple(rule for rule in task.constraints if not rule.static), codes)
+
+
+def masks_after(
+    rules: Rules, tokenizer: Tokenizer, completions: NDArray[np.int32], lengths: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """``(B, V)`` what may be written after texts that are read from their beginning; no row is all False.
+
+    Args:
+        rules: A task's.
+        tokenizer: The vocabulary.
+        completions: ``(B, T)`` ids so far, padded with V.
+        lengths: ``(B,)`` number of ids so far.
+    """
+    masks = np.repeat(rules.fixed_mask[None], len(completions), axis=0)
+    _narrow(masks, (rule(tokenizer, completions, lengths) for rule in rules.dynamic), tokenizer)
+    return masks
+
+
+def _narrow(masks: NDArray[np.bool_], parts: Iterable[NDArray[np.bool_]], tokenizer: Tokenizer) -> NDArray[np.int64]:
+    """Takes off ``masks`` what a part forbids. Rows that have nothing left get the end; returns which they are."""
+    for part in parts:
+        masks &= part
+    begins = np.arange(0, masks.size, masks.shape[1])
+    some = masks.reshape(-1).take(begins + masks.argmax(axis=1))  # four times as fast as any(axis=1)
+    if np.count_nonzero(some) == len(some):
+        return _NO_ROWS
+    stuck = np.flatnonzero(~some)
+    masks[stuck, tokenizer.eos_ids[0]] = True
+    return stuck
 
 
 def _forbidding(task: Task) -> str:
@@ -132,20 +168,17 @@ class Legality:
         tokenizer, completions, lengths = self.task.tokenizer, core.completions, core.lengths
         if self._states is None:
             self._states = [grammar.read(tokenizer, completions, lengths) for grammar in self._grammars]
-        masks = self._fixed.copy()
-        for grammar, states in zip(self._grammars, self._states, strict=True):
-            masks &= grammar.legal(tokenizer, states)
-        for rule in self._others:
-            masks &= rule(tokenizer, completions, lengths)
-        some = masks.reshape(-1).take(self._begins + masks.argmax(axis=1))  # four times as fast as any(axis=1)
-        if np.count_nonzero(some) < self.size:
-            self._check_stuck(core, ~some)
-            masks[~some, tokenizer.eos_ids[0]] = True
+        masks, pairs = self._fixed.copy(), zip(self._grammars, self._states, strict=True)
+        parts = [grammar.legal(tokenizer, states) for grammar, states in pairs]
+        parts += [rule(tokenizer, completions, lengths) for rule in self._others]
+        stuck = _narrow(masks, parts, tokenizer)
+        if stuck is not _NO_ROWS:
+            self._check_stuck(core, stuck)
         return masks
 
-    def _check_stuck(self, core: GenerationCore, stuck: NDArray[np.bool_]) -> None:
+    def _check_stuck(self, core: GenerationCore, stuck: NDArray[np.int64]) -> None:
         """Texts that are over may have nothing left to write, as after an illegal id; others may not."""
-        for row in (stuck & ~core.over).nonzero()[0].tolist():
+        for row in stuck[~core.over[stuck]].tolist():
             text = self.task.tokenizer.decode(core.completions[row, : core.lengths[row]].tolist())
             prompt = core.prompts.texts[core.prompt_indices[row]]
             raise TaskError(f"{_forbidding(self.task)} after {text!r} to the prompt {prompt!r}; let them allow the end")

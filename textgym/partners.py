@@ -7,7 +7,7 @@ conversation goes on. It ends when the task's own rule says so, or after the las
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,21 @@ def pad_replies(replies: Sequence[Sequence[int]], vocab_size: int) -> NDArray[np
     for row, reply in enumerate(replies):
         padded[row, : len(reply)] = reply
     return padded
+
+
+def read_replies(replies: Any, partner: Partner) -> NDArray[Any]:
+    """What a partner has returned, as an array.
+
+    Raises:
+        TaskError: for rows of different lengths.
+    """
+    try:
+        return np.asarray(replies)
+    except ValueError:
+        raise TaskError(
+            f"the partner {partner!r} returned rows of different lengths; textgym.partners.pad_replies makes an array "
+            "of them"
+        ) from None
 
 
 def check_replies(replies: NDArray[np.int32], partner: Partner, count: int, vocab_size: int) -> NDArray[np.int64]:

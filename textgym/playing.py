@@ -6,6 +6,7 @@ Episode i is the first episode of lane i, so that short texts are not favoured.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 from textgym.episodes import EpisodeBatch, Prompt
 from textgym.errors import ConfigurationError
 from textgym.factory import EnvFactory, as_factory
+from textgym.writers import ask, is_writer, next_actions
 
 Act = Callable[..., NDArray[np.int64]]
+Play = Callable[[Any, int, "NDArray[np.int64] | None"], "tuple[EpisodeBatch, NDArray[np.float64]]"]
 
 LANES = 256
 
@@ -35,7 +38,8 @@ def play(
     """Lets an agent write one text in each of ``episodes`` lanes.
 
     Args:
-        agent_or_act: An agent with ``act``, or such a function itself.
+        agent_or_act: An agent with ``act``, or such a function itself; or one with ``write(envs, prompt_indices)``,
+            which returns the token ids of whole texts, and what it spends it spends in environments of ``env``.
         env: An env id or factory.
         episodes: Number of texts.
         seed: Lane i is seeded with seed + i; an agent's ``seed_sampling(seed)`` is called where it has one.
@@ -51,16 +55,21 @@ def play(
     """
     if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
         raise ConfigurationError(f"episodes={episodes!r}: expected a whole number of at least 1")
-    factory, act = as_factory(env, **kwargs), act_of(agent_or_act)
+    factory = as_factory(env, **kwargs)
+    if is_writer(agent_or_act):
+        write: Play = partial(_written_episodes, agent_or_act, factory)
+        plain = EnvFactory(factory.env_id, factory.kwargs)  # where the texts are shown, nothing is spent
+    else:
+        write, plain = partial(_first_episodes, act_of(agent_or_act), deterministic), factory
     if hasattr(agent_or_act, "seed_sampling"):
         agent_or_act.seed_sampling(seed)
     batches, returns = [], []
     for start in range(0, episodes, LANES):
         size = min(LANES, episodes - start)
         chosen = None if prompt_indices is None else np.asarray(prompt_indices[start : start + size])
-        envs = factory.vector(size, autoreset_mode=AutoresetMode.NEXT_STEP)
+        envs = plain.vector(size, autoreset_mode=AutoresetMode.NEXT_STEP)
         try:
-            batch, earned = _first_episodes(act, envs, seed + start, deterministic, chosen)
+            batch, earned = write(envs, seed + start, chosen)
         finally:
             envs.close()
         batches.append(batch)
@@ -96,8 +105,23 @@ class FirstEpisodes:
         return concatenate(self._batches).take(order), np.concatenate(self._returns)[order]
 
 
+def _written_episodes(
+    writer: Any, factory: EnvFactory, envs: Any, seed: int, prompts: NDArray[np.int64] | None
+) -> tuple[EpisodeBatch, NDArray[np.float64]]:
+    """Steps through what a writer has written to the prompts that the environment drew."""
+    base = envs.unwrapped
+    envs.reset(seed=seed, options=None if prompts is None else {"prompt_index": prompts})
+    texts = ask(writer, factory, base.present_episodes.prompt_indices)
+    places, first = np.zeros(envs.num_envs, dtype=np.int64), FirstEpisodes(envs.num_envs)
+    while first.waiting.any():
+        envs.step(np.array(next_actions(texts, places, first.waiting)))
+        places += 1
+        first.collect(base)
+    return first.result()
+
+
 def _first_episodes(
-    act: Act, envs: Any, seed: int, deterministic: bool, prompts: NDArray[np.int64] | None
+    act: Act, deterministic: bool, envs: Any, seed: int, prompts: NDArray[np.int64] | None
 ) -> tuple[EpisodeBatch, NDArray[np.float64]]:
     base = envs.unwrapped
     observations, _ = envs.reset(seed=seed, options=None if prompts is None else {"prompt_index": prompts})

@@ -19,9 +19,9 @@ from textgym.episodes import Prompt
 from textgym.errors import PromptError, suggestion, unknown_name
 from textgym.huggingface_datasets import is_dataset, read_dataset
 from textgym.reading import READERS, read_file
-from textgym.records import SIDES, Columns, Records, shorten, to_prompts
+from textgym.records import SIDES, Columns, Records, check_spec, shorten, to_prompts
 from textgym.spooling import spool
-from textgym.streaming import StreamedPrompts, too_long
+from textgym.streaming import StreamedPrompts, encode_prompt, too_long
 from textgym.tokenizers import Tokenizer
 
 SPLITS = (*SIDES, "all")
@@ -76,9 +76,12 @@ class PromptTable:
     def _encode(self) -> tuple[int, int]:
         """Encodes the prompts, and returns the number of tokens and of unknown ones."""
         tokenizer, limit = self._made_of
+        for index, prompt in enumerate(self.prompts):
+            if not isinstance(prompt, Prompt):
+                raise PromptError(f"prompt {index} of the task is {prompt!r}; expected a textgym.episodes.Prompt")
         self.texts = tuple(prompt.text for prompt in self.prompts)
         self.references = tuple(prompt.references for prompt in self.prompts)
-        rows = [tokenizer.encode(text) for text in self.texts]
+        rows = [encode_prompt(tokenizer, text) for text in self.texts]
         self.width = max(1, *(len(row) for row in rows)) if limit is None else limit
         self.ids = np.full((len(rows), self.width), tokenizer.vocab_size, dtype=np.int32)
         for index, row in enumerate(rows):
@@ -218,6 +221,7 @@ def from_template(template: str, **columns: Sequence[str]) -> list[Prompt]:
         raise PromptError(f"the template {template!r} is broken ({error}); expected names as in '{{wish}}'") from None
 
 
+_TABLES = {"to_pylist": "to_pylist()", "to_dicts": "to_dicts()", "to_dict": "to_dict('records')"}
 _COLUMNS = {"prompt", "reference", "metadata", "stream"}
 _EXPECTED = (
     "'path' and maybe 'prompt', 'reference', 'metadata' and 'stream'; in the place of 'path', maybe 'dataset', with "
@@ -254,10 +258,13 @@ def load_prompts(source: PromptSource) -> Sequence[Prompt]:
         return source
     if isinstance(source, str | Path):
         return to_prompts(_open(Path(source)), Columns())
+    for method, call in _TABLES.items():
+        if hasattr(source, method):  # a table, whose items are its columns or their names
+            raise PromptError(f"prompts= is a {type(source).__name__}; expected a list of dicts: table.{call}")
     if not isinstance(source, Iterable):
         raise PromptError(f"prompts={source!r}: expected a list, a path or a dict with 'path'")
-    if hasattr(source, "to_dict"):  # a table, whose items are the names of its columns
-        raise PromptError(f"prompts= is a {type(source).__name__}; expected a list of dicts: table.to_dict('records')")
+    if isinstance(source, set | frozenset):  # whose order is another in each process
+        raise PromptError("prompts= is a set, which has no order; expected a list: sorted(prompts)")
     items = list(source)
     if not items:
         raise PromptError("no prompts: expected at least one")
@@ -273,20 +280,18 @@ def _read_spec(options: dict[str, Any]) -> Sequence[Prompt]:
     given = options.keys() - _COLUMNS
     if given != {"path"} and not ({"dataset"} <= given <= {"dataset", "config", "split"}):
         raise PromptError(f"prompts={options!r}: expected the keys {_EXPECTED}")
-    metadata, stream = options.get("metadata"), options.get("stream", False)
-    if not isinstance(stream, bool):
-        raise PromptError(f"prompts=: 'stream': {stream!r}; expected True or False")
-    if isinstance(metadata, str) or not isinstance(metadata, Iterable | None):
-        raise PromptError(f"prompts=: 'metadata': {metadata!r}; expected a list of columns")
+    check_spec(options)
+    metadata = options.get("metadata")
     names = None if metadata is None else tuple(metadata)
     columns = Columns(options.get("prompt"), options.get("reference"), names)
     if "path" in options:
         records = _open(Path(options["path"]))
     else:
         records = read_dataset(options["dataset"], options.get("config"), options.get("split"))
-    return spool(records, columns) if stream else to_prompts(records, columns)
+    return spool(records, columns) if options.get("stream") else to_prompts(records, columns)
 
 
 def _open(path: Path) -> Records:
     """A folder is a data set, unless its name says that a file was meant."""
+    path = path.expanduser()
     return read_dataset(path) if path.is_dir() and path.suffix.lower() not in READERS else read_file(path)

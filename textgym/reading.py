@@ -36,12 +36,14 @@ def read_file(path: Path) -> Records:
             f"prompt file {str(path)!r}: expected a name that ends in .csv, .jsonl, .txt or .parquet, or the folder of "
             "a dataset; one of the hub is asked for as prompts={'dataset': NAME}"
         )
+    path = path.expanduser()
     if not path.is_file():
         seen = "is no file" if path.exists() else "does not exist"
         raise PromptError(f"prompt file {str(path)!r} {seen} (looked in {str(Path.cwd())!r})")
     types = _parquet_types(path) if suffix == ".parquet" else None
     state = path.stat()
-    stamp = ("file", str(path.resolve()), state.st_size, state.st_mtime_ns)
+    # The last tells of contents that changed under an old date, as copies that keep the date have.
+    stamp = ("file", str(path.resolve()), state.st_size, state.st_mtime_ns, state.st_ctime_ns)
     return Records(f"prompt file {str(path)!r}", partial(_guarded, path, read), types, stamp)
 
 
@@ -72,7 +74,11 @@ def _read_header(path: Path, names: Sequence[str]) -> list[str]:
     for mark in (";", "\t"):
         if len(names) == 1 and mark in names[0]:
             raise PromptError(f"{path}, line 1: the columns seem to be separated by {mark!r}, expected commas")
-    return [name.strip() for name in names]
+    names = [name.strip() for name in names]
+    for name in names:
+        if names.count(name) > 1:
+            raise PromptError(f"{path}, line 1: two columns are called {name!r}; give each a name of its own")
+    return names
 
 
 def _read_jsonl(path: Path) -> Iterator[Record]:

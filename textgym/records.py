@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 from textgym.episodes import Prompt
@@ -131,7 +132,7 @@ def check_records(records: Iterable[Record]) -> Iterator[Record]:
     """
     for row, where in records:
         if not isinstance(row, str | Mapping):
-            raise PromptError(f"{where}: expected a text or an object with named columns, got {shorten(str(row))}")
+            raise PromptError(f"{where}: expected a text or an object with named columns, got {shorten(repr(row))}")
         yield ({"prompt": row} if isinstance(row, str) else row, where)
 
 
@@ -165,6 +166,25 @@ def to_prompts(source: Records, columns: Columns) -> list[Prompt]:
     return list(check_splits((roles.to_prompt(record), record[1]) for record in records))
 
 
+def check_spec(options: Mapping[str, Any]) -> None:
+    """Refuses values of a wrong type in what a user has said of a source.
+
+    Raises:
+        PromptError: naming the key.
+    """
+    wrong = {
+        "path": not isinstance(options.get("path", ""), str | PathLike),
+        "prompt": not isinstance(options.get("prompt"), str | None),
+        "reference": not isinstance(options.get("reference"), str | None),
+        "metadata": not isinstance(options.get("metadata"), list | tuple | None),
+        "stream": not isinstance(options.get("stream", False), bool),
+    }
+    expected = {"metadata": "a list of columns", "stream": "True or False", "path": "the name of a file or folder"}
+    for key, refused in wrong.items():
+        if refused:
+            raise PromptError(f"prompts=: {key!r}: {options[key]!r}; expected {expected.get(key, 'one column')}")
+
+
 def column_names(source: Records, records: Iterable[Record]) -> list[str]:
     """The columns of all rows; rows of JSON need not have the same."""
     if source.types is not None:
@@ -186,7 +206,7 @@ def _described(value: Any) -> str:
     if isinstance(value, Mapping | Sequence) and not isinstance(value, str | bytes):
         kind = "an object" if isinstance(value, Mapping) else "a list"
         return f"{kind}, {shorten(str(value))}; a nested column cannot be it: name another, or make texts of it first"
-    return f"{shorten(str(value))}" if value is not None else "nothing (None)"
+    return f"the {type(value).__name__} {value!r:.60}; make texts of them" if value is not None else "nothing (None)"
 
 
 def _choose_prompt(row: Mapping[str, Any], wanted: str | None, where: str) -> str:

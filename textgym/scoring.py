@@ -117,7 +117,10 @@ class Scorer:
         returned, parts = (self.reward(batch), {}) if score_parts is None else score_parts(batch)
         values = np.asarray(returned, dtype=np.float64)
         if values.shape != (len(batch),):
-            raise RewardError(f"it returned shape {values.shape} for {len(batch)} texts; expected ({len(batch)},)")
+            hint = "" if values.shape else "; textgym.rewards.PerText makes a reward of a function of one text"
+            raise RewardError(
+                f"it returned shape {values.shape} for {len(batch)} texts; expected ({len(batch)},){hint}"
+            )
         if not math.isfinite(np.add.reduce(values)) and not np.isfinite(values).all():
             bad = values[~np.isfinite(values)][0]
             raise RewardError(f"it returned {bad}; expected one finite number per text")

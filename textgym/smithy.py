@@ -52,6 +52,8 @@ class Level:
 class Smith:
     """The partner: adds the piece if it fits, and replies with the links that there are and the piece that fits next.
 
+    Of a turn of several words the last one counts.
+
     Attributes:
         level: Settings.
     """
@@ -85,10 +87,11 @@ class Smith:
         material, start, piece = self._state(batch).T
         top = self.level.links
         number, before, said = last_tokens(batch.completion_ids, batch.lengths, 3).T
-        fits = said == np.where(batch.lengths == 1, top + 1 + piece, before)
-        links = np.where(batch.lengths == 1, start, number)
+        first = batch.lengths == 1
+        links = np.where(first, start, number)
         if (links > top).any():  # turns of several words: look further back
-            links = _count_links(batch, start, top)
+            links, (first, before) = _count_links(batch, start, top), _last_heard(batch)
+        fits = said == np.where(first, top + 1 + piece, before)
         return _Scene(links, fits, said, self.level.risks[material], batch.tokenizer.vocab_size)
 
     def _reply(
@@ -120,6 +123,14 @@ def _count_links(batch: EpisodeBatch, start: NDArray[np.int64], top: int) -> NDA
     backward = (ids <= top)[:, ::-1]
     last = np.take_along_axis(ids, ids.shape[1] - 1 - backward.argmax(axis=1)[:, None], axis=1)[:, 0]
     return np.where(backward.any(axis=1), last, start)
+
+
+def _last_heard(batch: EpisodeBatch) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+    """``(B,)`` where the smith has said nothing yet, and ``(B,)`` the last id that the smith said elsewhere."""
+    assert batch.is_agent is not None
+    places = np.arange(batch.is_agent.shape[1])
+    last = np.where(batch.is_agent | (places >= batch.lengths[:, None]), -1, places).max(axis=1)
+    return last < 0, batch.completion_ids[np.arange(len(batch)), last]
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,9 @@ def _write(folder: Path, source: Records, columns: Columns) -> None:
     prompts = check_splits((roles.to_prompt(record), record[1]) for record in records)
     facts = _write_rows(folder, source, roles, prompts)
     (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
-    leaked = StreamedPrompts(folder).leaked()
+    written = StreamedPrompts(folder)
+    leaked = written.leaked()
+    written.close()
     if leaked is not None:
         raise PromptError(f"the prompt {shorten(leaked)} is in both splits, train and test; keep it in one of them")
 

@@ -70,7 +70,8 @@ class StreamedPrompts(Sequence[Prompt]):
         self.folder = folder
         try:
             facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-            self._reader = pyarrow.ipc.open_file(pyarrow.memory_map(str(folder / ROWS)))
+            self._file = pyarrow.memory_map(str(folder / ROWS))
+            self._reader = pyarrow.ipc.open_file(self._file)
             self._hashes: NDArray[np.uint64] = np.load(folder / HASHES, mmap_mode="r")
             self.splits: NDArray[np.int8] | None = np.load(folder / SPLITS) if facts["splits"] else None
         except OSError:
@@ -138,6 +139,12 @@ class StreamedPrompts(Sequence[Prompt]):
         both = {self.texts[row] for row in test[np.isin(self._hashes[test], shared)].tolist()} & seen
         return min(both, default=None)
 
+    def close(self) -> None:
+        """Lets go of the files, which Windows would not move or delete otherwise; no row can be read any more."""
+        self._batches.clear()
+        self._file.close()
+        del self._reader, self._hashes
+
     def build_tokenizer(self, name: str | dict[str, Any]) -> Tokenizer:
         """The tokenizer that a name stands for, its vocabulary taken in one pass; kept for the next environment."""
         return _named_tokenizer(str(self.folder), json.dumps(name, sort_keys=True))
@@ -148,7 +155,8 @@ class StreamedPrompts(Sequence[Prompt]):
         Raises:
             PromptError: for a prompt that is longer than ``max_prompt_tokens``, naming the row.
         """
-        probes = [tokenizer.encode(self.texts[row]) for row in np.linspace(0, self._size - 1, PROBES).astype(int)]
+        rows = np.linspace(0, self._size - 1, PROBES).astype(int)
+        probes = [encode_prompt(tokenizer, self.texts[row]) for row in rows]
         kind = f"{type(tokenizer).__module__}.{type(tokenizer).__qualname__}"
         key = hash_key(kind, fingerprint(tokenizer), max_prompt_tokens, probes)
         folder = keep(self.folder, f"ids-{key}", lambda new: _write_ids(new, self, tokenizer, max_prompt_tokens))
@@ -202,6 +210,12 @@ def text_hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
+def encode_prompt(tokenizer: Tokenizer, text: str) -> list[int]:
+    """The ids of a prompt: a tokenizer of chat models frames it, if it has a method ``encode_prompt(text)``."""
+    ids: list[int] = getattr(tokenizer, "encode_prompt", tokenizer.encode)(text)
+    return ids
+
+
 def too_long(row: int, text: str, length: int, limit: int) -> PromptError:
     """The error for a prompt with more tokens than the table has room for."""
     return PromptError(
@@ -223,7 +237,7 @@ def _write_ids(folder: Path, prompts: StreamedPrompts, tokenizer: Tokenizer, lim
     with flat.open("wb") as file:
         for number in prompts.batches:
             texts = prompts.batch(number).column("text").to_pylist()
-            rows = [tokenizer.encode(text) for text in texts]
+            rows = [encode_prompt(tokenizer, text) for text in texts]
             counts = np.array([len(row) for row in rows], dtype=np.int32)
             if limit is not None and counts.max() > limit:
                 worst = int((counts > limit).argmax())

@@ -106,10 +106,15 @@ class Hidden:
         """``(B,)`` or ``(B, S)`` the column's numbers in each row.
 
         Raises:
-            TaskError: for prompts in which some lack the column.
+            TaskError: for prompts of which some lack the column.
         """
         batch = batch.local()
         if self._cache.get("prompts") is not batch.prompts:
+            if self.name not in batch.prompts.columns:
+                raise TaskError(
+                    f"the prompts have no column {self.name!r}, in which this conversation's partner and reward look "
+                    f"for what is hidden; give each prompt one: {{'prompt': ..., {self.name!r}: ...}}"
+                )
             values = batch.prompts.column(self.name)
             if None in values:
                 raise TaskError(f"prompt {values.index(None)} has no {self.name!r}; this conversation needs it in each")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from textgym.automata import Automaton
 from textgym.constraints import Constraint
+from textgym.demands import check_count, check_fields, check_part
 from textgym.episodes import Prompt, Score
 from textgym.errors import TaskError, unknown_name
 from textgym.keys import spawn_seed
@@ -88,6 +89,9 @@ class Task:
     registered: bool = False
     overridden: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        check_fields(self.name, self.level, self.__dict__)
+
     def at(self, level: str | None) -> Task:
         """The same task at another level; the same object for its own level or None."""
         if level is None or level == self.level:
@@ -104,7 +108,8 @@ class Task:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The vocabulary of this level."""
-        return self.make_tokenizer(self.settings)
+        tokenizer: Tokenizer = check_part(self.name, "tokenizer", self.make_tokenizer(self.settings))
+        return tokenizer
 
     @cached_property
     def prompts(self) -> PromptTable:
@@ -114,7 +119,8 @@ class Task:
     @cached_property
     def reward(self) -> Score:
         """What the agent is paid."""
-        return self.make_reward(self.settings)
+        reward: Score = check_part(self.name, "reward", self.make_reward(self.settings))
+        return reward
 
     @cached_property
     def gold(self) -> Score | None:
@@ -129,7 +135,8 @@ class Task:
     @cached_property
     def constraints(self) -> tuple[Constraint, ...]:
         """Rules on the next token, all of which must agree."""
-        return self.make_constraints(self.settings) if self.make_constraints else ()
+        rules = self.make_constraints(self.settings) if self.make_constraints else ()
+        return tuple(check_part(self.name, "constraints", rules))
 
     @cached_property
     def stop(self) -> StopRule | None:
@@ -139,17 +146,17 @@ class Task:
     @cached_property
     def partner(self) -> Partner | None:
         """The other side of a conversation, or None."""
-        return self.make_partner(self.settings) if self.make_partner else None
+        return check_part(self.name, "partner", self.make_partner(self.settings)) if self.make_partner else None
 
-    @property
+    @cached_property
     def turn_tokens(self) -> int:
         """The most tokens of one turn of the agent, its end id included."""
-        return self.max_new_tokens(self.settings)
+        return check_count(self.name, "max_new_tokens", self.max_new_tokens(self.settings))
 
-    @property
+    @cached_property
     def turns(self) -> int:
         """How many turns the agent has."""
-        return self.max_turns(self.settings) if self.max_turns else 1
+        return check_count(self.name, "max_turns", self.max_turns(self.settings)) if self.max_turns else 1
 
     @cached_property
     def budget(self) -> int:

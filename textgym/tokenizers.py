@@ -31,6 +31,7 @@ __all__ = [
 
 EOS_TOKEN = "<eos>"
 UNK_TOKEN = "<unk>"
+_OPTIONS = ("path_or_name", "revision", "chat_template", "system")
 
 
 @runtime_checkable
@@ -144,9 +145,12 @@ class CharTokenizer(_ListTokenizer):
 
 # Chinese and Japanese write no spaces: each such character is a word of its own.
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\u3000-\u303f\U00020000-\U0003134f"
-_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+(?:['’-][^\W{_CJK}]+)*|[^\w\s]")
-_NO_SPACE_BEFORE = re.compile(rf"[{_CJK}]|[.,;:!?%)\]}}…]")
-_NO_SPACE_AFTER = re.compile(rf"[{_CJK}]|[(\[{{]")
+WORD_PATTERN = rf"[{_CJK}]|[^\W{_CJK}]+(?:['’-][^\W{_CJK}]+)*|[^\w\s]"
+NO_SPACE_BEFORE_PATTERN = rf"[{_CJK}.,;:!?%)\]}}…]"
+NO_SPACE_AFTER_PATTERN = rf"[{_CJK}(\[{{]"
+_WORD = re.compile(WORD_PATTERN)
+_NO_SPACE_BEFORE = re.compile(NO_SPACE_BEFORE_PATTERN)
+_NO_SPACE_AFTER = re.compile(NO_SPACE_AFTER_PATTERN)
 
 
 def split_words(text: str) -> list[str]:
@@ -250,7 +254,8 @@ def build_tokenizer(name: str | dict[str, Any], texts: Iterable[str]) -> Tokeniz
 
     Args:
         name: ``"char"``, ``"word"``, ``"byte"``, a folder with ``tokenizer.json``, or
-            ``{"name": "huggingface", "path_or_name": ...}`` (a hub name is only ever taken in this form).
+            ``{"path_or_name": ..., "chat_template": True, "system": ...}``, the arguments of
+            :class:`HuggingFaceTokenizer` (a hub name is only ever taken in this form).
         texts: All prompts and references; "char" and "word" take their vocabulary from them,
             by frequency, then by code point.
 
@@ -265,12 +270,12 @@ def build_tokenizer(name: str | dict[str, Any], texts: Iterable[str]) -> Tokeniz
         return WordTokenizer(_by_frequency(word for text in texts for word in split_words(text)))
     if kind == "byte" and not options:
         return ByteTokenizer()
-    if kind == "huggingface" and "path_or_name" in options:
+    if kind == "huggingface" and "path_or_name" in options and options.keys() <= set(_OPTIONS):
         return HuggingFaceTokenizer(**options)
     if isinstance(kind, str) and kind and not options and Path(kind).exists():
         return HuggingFaceTokenizer(kind)
     if kind in ("char", "word", "byte", "huggingface"):
-        expected = "path_or_name (and revision)" if kind == "huggingface" else "no further options"
+        expected = ", ".join(_OPTIONS) if kind == "huggingface" else "no further options"
         raise ConfigurationError(f"tokenizer {kind!r} takes {expected}, not {sorted(options) or 'nothing'}")
     error = unknown_name("tokenizer (and no such folder)", kind, ["char", "word", "byte", "huggingface"])
     raise UnknownNameError(f"{error} A tokenizer of the hub is asked for as {{'path_or_name': {kind!r}}}.")

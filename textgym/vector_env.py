@@ -26,7 +26,7 @@ Infos = dict[str, Any]
 
 RESTS = -(2**31)
 """In DISABLED mode, the action of a lane that takes no step, for example since its text is over and nobody needs
-another: it costs nothing and stays as it is."""
+another: it costs nothing and stays as it is, terminated if it was; infos tell of an end once."""
 
 
 class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
@@ -177,7 +177,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
             infos = self._reset_now(ending, terminations)
         else:
-            infos = {**self._masks_info(), **self._ending_info(ending, terminations)}
+            infos = {**self._masks_info(), **self._ending_info(ending)}
             self._restart = ending.rows if self.autoreset_mode is AutoresetMode.NEXT_STEP else None
         return self._observation.observe(core, slice(None)), rewards, terminations, truncations, infos
 
@@ -196,7 +196,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         final_obs = np.full(self.num_envs, None, dtype=object)
         for position, row in enumerate(ending.rows.tolist()):
             final_obs[row] = _row_of(last, position)
-        final_info = {**self._masks_info(ended), **self._ending_info(ending, ended)}
+        final_info = {**self._masks_info(ended), **self._ending_info(ending)}
         self._core.reset(ending.rows)
         return {
             "final_obs": final_obs,
@@ -216,10 +216,11 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         masks[~lanes] = 0
         return {"action_mask": masks, "_action_mask": lanes.copy()}
 
-    def _ending_info(self, ending: Ending, ended: NDArray[np.bool_]) -> Infos:
+    def _ending_info(self, ending: Ending) -> Infos:
         described = describe_ending(ending, gold=self.config.gold, texts=self.text_infos)
         infos: Infos = {name: self._whole(ending.rows, values) for name, values in described.items()}
         infos["reward_parts"] = self._parts_info(ending)
+        ended = self._whole(ending.rows, np.ones(len(ending.rows), dtype=bool))  # others may rest since they are over
         infos.update({f"_{key}": ended.copy() for key in infos})
         return infos
 

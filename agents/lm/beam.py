@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from textgym.agents.lm.model import LMPolicy
-from textgym.agents.lm.rollout import read_prompts
 from textgym.agents.lm.sampling import masked_log_probs
 from textgym.agents.lm.sft import SFT, SFTConfig
+from textgym.agents.lm.writer import read_prompts
 from textgym.errors import ConfigurationError
 from textgym.factory import EnvFactory
 from textgym.task import Task

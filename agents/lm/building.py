@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from textgym.agents.lm.model import LegalTokens, LMPolicy, check_head
+from textgym.agents.lm.model import LegalTokens, LMPolicy
+from textgym.agents.lm.support import check_support
 from textgym.errors import ConfigurationError, TokenizerError, missing_dependency
 from textgym.huggingface import HuggingFaceTokenizer
 from textgym.huggingface_models import begin_of, find_device, load_causal_lm
@@ -56,15 +58,17 @@ def build_policy(config: ModelConfig, task: Task, *, seed: int, value_head: bool
     """
     width = 1 + task.prompts.width + task.budget
     device = find_device(config.device)
+    begin_id: int | None = task.tokenizer.vocab_size
     if config.model is None:
-        lm, begin_id = _from_scratch(config, task, width, seed), task.tokenizer.vocab_size
+        lm = _from_scratch(config, task, width, seed)
     else:
         lm = _load(config, task, width)
-        begin_id = begin_of(lm.config.get_text_config(), config.model)
+        begin_id = None if _brings_begin(task) else begin_of(lm.config.get_text_config(), config.model)
     lm = lm.to(device=device, dtype=DTYPES[config.dtype]).eval()
-    check_head(lm)
+    check_support(lm)
     if config.gradient_checkpointing:
-        lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        enable = getattr(lm, "activation_checkpointing_enable", lm.gradient_checkpointing_enable)  # the newer name
+        enable({"use_reentrant": False})
     if config.lora_rank and config.model is not None:  # random weights learn as a whole what language is
         lm = add_adapters(lm, config.lora_rank, seed)
     return LMPolicy(lm, LegalTokens.of(task), begin_id=begin_id, value_head=value_head, temperature=config.temperature)
@@ -120,7 +124,7 @@ def check_vocabulary(lm: Any, name: str, task: Task) -> None:
     """Refuses a model whose ids are not the environment's, saying what differs.
 
     Raises:
-        ConfigurationError: for another vocabulary.
+        ConfigurationError: for another vocabulary, or ends of texts that the environment does not know.
     """
     rows, v = lm.get_output_embeddings().weight.shape[0], task.tokenizer.vocab_size
     if rows < v:
@@ -133,6 +137,7 @@ def check_vocabulary(lm: Any, name: str, task: Task) -> None:
     except TokenizerError:
         return  # a folder of weights alone: only the sizes can be compared
     if own.tokens == tuple(task.tokenizer.tokens):
+        _compare_ends(own, name, task)
         return
     pairs = zip(own.tokens, task.tokenizer.tokens, strict=False)
     index = next((i for i, (mine, theirs) in enumerate(pairs) if mine != theirs), min(v, own.vocab_size))
@@ -145,6 +150,21 @@ def check_vocabulary(lm: Any, name: str, task: Task) -> None:
     )
 
 
+def _compare_ends(own: HuggingFaceTokenizer, name: str, task: Task) -> None:
+    """A text that the model believes to be over would go on, and what it writes then is noise."""
+    missing = [index for index in own.eos_ids if index not in task.tokenizer.eos_ids]
+    if missing:
+        raise ConfigurationError(
+            f"{name!r} ends its texts with {[own.tokens[index] for index in missing]} too (ids {missing}), but the "
+            f"environment's tokenizer does not; pass tokenizer={name!r} to the environment (--set tokenizer={name})"
+        )
+
+
+def _brings_begin(task: Task) -> bool:
+    """Whether prompts go through a chat template, which says itself what stands first."""
+    return getattr(task.tokenizer, "chat_template", None) is not None
+
+
 def add_adapters(lm: Any, rank: int, seed: int) -> Any:
     """The model with low-rank adapters (Hu et al. 2021, https://arxiv.org/abs/2106.09685), which alone are trained."""
     try:
@@ -152,6 +172,8 @@ def add_adapters(lm: Any, rank: int, seed: int) -> Any:
     except ImportError as error:
         raise missing_dependency("peft", "lm", "lora_rank") from error
     options = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear")
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)  # peft reads the old name
+        warnings.filterwarnings("ignore", "fan_in_fan_out", UserWarning)  # peft sets it right for GPT-2 by itself
         torch.manual_seed(spawn_seed(seed, "adapters"))
         return get_peft_model(lm, options)

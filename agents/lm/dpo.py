@@ -7,9 +7,7 @@ reward says which is better.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,11 +21,11 @@ from textgym.agents.lm.health import describe
 from textgym.agents.lm.learner import Learner
 from textgym.agents.lm.model import Scored
 from textgym.agents.lm.training import Columns, Trainer, TrainingConfig, log_probs_of
-from textgym.errors import ConfigurationError, PromptError
+from textgym.errors import ConfigurationError
 from textgym.keys import spawn_seed
 from textgym.task import Task
 
-Rows = NDArray[np.int64]
+NOTE_EVERY = 20  # steps between two rows of the log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +40,19 @@ class DPOConfig(TrainingConfig):
     label_smoothing: float = 0.0  # share of pairs that are taken to be the wrong way round
     learning_rate: float = 5e-4
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.texts % 2 or min(self.rollouts, self.steps, self.batch_size) < 1:
+            raise ConfigurationError(
+                f"texts={self.texts}, rollouts={self.rollouts}, steps={self.steps}, batch_size={self.batch_size}: "
+                "expected whole numbers of at least 1, the texts even"
+            )
+        if not self.beta > 0 or not 0.0 <= self.label_smoothing < 0.5:
+            raise ConfigurationError(
+                f"beta={self.beta}, label_smoothing={self.label_smoothing}: expected a beta above 0 and a smoothing "
+                "from 0 to below 0.5"
+            )
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -53,6 +64,11 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.chosen[0])
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """``(2N, P + T)`` tokens and ``(2N, T)`` what was written: first all that were chosen."""
+        (better, by_better), (worse, by_worse) = self.chosen, self.rejected
+        return {"tokens": np.concatenate([better, worse]), "wrote": np.concatenate([by_better, by_worse])}
+
 
 class DPO(Learner):
     """Direct preference optimisation."""
@@ -63,28 +79,34 @@ class DPO(Learner):
     def improve(self, run: Trainer) -> None:
         """Reads or makes the pairs, then takes steps on them."""
         config = self.config
-        pairs = read_pairs(run.task, config.preferences) if config.preferences else self._make_pairs(run)
-        tokens = np.concatenate([pairs.chosen[0], pairs.rejected[0]])
-        wrote = np.concatenate([pairs.chosen[1], pairs.rejected[1]])
+        if not run.tensors:
+            pairs = read_pairs(run.task, config.preferences) if config.preferences else self._make_pairs(run)
+            run.tensors = {name: torch.from_numpy(array) for name, array in pairs.arrays().items()}
+            run.state["first"] = run.update
+            run.keep()  # the pairs cost texts, and are written only once
+        tokens, wrote = run.tensors["tokens"].numpy(), run.tensors["wrote"].numpy()
+        half = len(tokens) // 2
         assert run.reference is not None
         referred = log_probs_of(run.reference, tokens, wrote, run.micro_batch(config.texts)).sum(axis=1)
-        margins = torch.from_numpy(referred[: len(pairs)] - referred[len(pairs) :]).to(run.policy.device)
-        rng = np.random.default_rng(spawn_seed(self.seed, "pairs"))
-        for step in range(config.steps):
-            rows = rng.integers(len(pairs), size=min(config.batch_size, len(pairs)))
+        margins = torch.from_numpy(referred[:half] - referred[half:]).to(run.policy.device)
+
+        for step in range(run.update - int(run.state["first"]), config.steps):
+            run.set_learning_rate(step / config.steps)
+            rng = np.random.default_rng(spawn_seed(self.seed, "pairs", str(step)))
+            rows = rng.integers(half, size=min(config.batch_size, half))
 
             def loss_of_part(
                 part: NDArray[np.int64], rows: NDArray[np.int64] = rows
             ) -> tuple[Tensor, dict[str, Tensor]]:
-                both = np.concatenate([rows[part], rows[part] + len(pairs)])
+                both = np.concatenate([rows[part], rows[part] + half])
                 scored = run.policy.score(tokens[both], wrote[both])
                 share = torch.full((len(part),), 1.0 / len(rows), device=run.policy.device)
                 return self.loss(scored, {"margins": margins[rows[part]], "share": share})
 
             metrics = run.step(loss_of_part, len(rows))
-            run.update = step
-            if step % 20 == 0:
+            if step % NOTE_EVERY == 0:
                 run.note(metrics)
+            run.finish_update()
 
     def loss(self, scored: Scored, columns: Columns) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of pairs: the first half of the texts were chosen, the second half rejected."""
@@ -98,7 +120,7 @@ class DPO(Learner):
         """Two texts of the policy to each prompt, as long as the budget lasts; ties are left out."""
         better: list[sft.Texts] = []
         worse: list[sft.Texts] = []
-        for update in run.updates():
+        while len(better) < self.config.rollouts and run.steps + run.most_steps <= run.total_steps:
             rollout = run.write(per_prompt=2)
             run.note(describe(rollout))
             first, second = rollout.returns[::2], rollout.returns[1::2]
@@ -107,8 +129,7 @@ class DPO(Learner):
             losers = 2 * pairs + (second < first)[pairs]
             better.append((rollout.tokens[winners], rollout.wrote[winners]))
             worse.append((rollout.tokens[losers], rollout.wrote[losers]))
-            if update + 1 == self.config.rollouts:
-                break
+            run.update += 1
         pairs_found = Pairs(_join(better), _join(worse))
         if not len(pairs_found):
             raise ConfigurationError("no two texts to a prompt were paid differently, so there is nothing to prefer")
@@ -121,21 +142,7 @@ def read_pairs(task: Task, path: str) -> Pairs:
     Raises:
         PromptError: naming the line that cannot be used.
     """
-    rows: list[int] = []
-    texts: tuple[list[list[int]], list[list[int]]] = ([], [])
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            item: dict[str, Any] = json.loads(line)
-            rows.append(task.prompts.index_of(item["prompt"]))
-            for name, side in zip(("chosen", "rejected"), texts, strict=True):
-                side.append(task.encode_completion(item[name]))
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise PromptError(
-                f"{path}, line {number}: expected an object with 'prompt', 'chosen' and 'rejected' ({error!r})"
-            ) from None
-    if not rows:
-        raise PromptError(f"{path} has no pairs")
-    return Pairs(*(sft.lay_out(task, np.array(rows), side) for side in texts))
+    return Pairs(*sft.read_columns(task, path, ("chosen", "rejected")))
 
 
 def _join(parts: list[sft.Texts]) -> sft.Texts:

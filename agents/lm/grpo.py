@@ -62,7 +62,8 @@ class GRPO(Learner):
             referred = run.refer(rollout)
             divergence = (rollout.log_probs - referred).sum(axis=1, dtype=np.float64)
             in_reward = config.kl_coefficient if config.kl_in == "reward" else 0.0
-            advantages, equal = compare(rollout.returns - in_reward * divergence, config.group, config.scale)
+            advantages, _ = compare(rollout.returns - in_reward * divergence, config.group, config.scale)
+            _, equal = compare(rollout.returns, config.group, config.scale)  # by what they earned
             metrics = []
             for rows in run.minibatches(rollout):
                 kept = rows[~equal[rows]] if config.skip_equal else rows
@@ -77,7 +78,7 @@ class GRPO(Learner):
                     )
                     metrics.append(run.improve(rollout, kept, self.loss, columns))
             row = {**describe(rollout), **average(metrics), "kl": float(divergence.mean())}
-            run.note({**row, "equal_groups": float(equal.mean())})
+            run.note({**row, **run.training_speed(rollout), "equal_groups": float(equal.mean())})
 
     def loss(self, scored: Scored, columns: Columns) -> tuple[Tensor, dict[str, Tensor]]:
         """The clipped objective on tokens."""

@@ -13,7 +13,7 @@ import numpy as np
 from textgym.agents.base import write_atomically
 from textgym.agents.lm.rollout import Rollout
 from textgym.episodes import STOP_REASONS
-from textgym.errors import missing_dependency
+from textgym.errors import MissingDependencyError
 
 FILE = "training.jsonl"
 
@@ -36,7 +36,7 @@ ALARMS: Mapping[str, tuple[Callable[[Row], bool], str]] = {
         "reward, or write more texts an update",
     ),
     "length": (
-        lambda row: row.get("stopped_length", 0.0) == 1.0 and row.get("eos_legal", True),
+        lambda row: row.get("stopped_length", 0.0) == 1.0 and row.get("may_end", True),
         "every text of an update was cut off at the token limit; raise max_new_tokens, or reward texts that end",
     ),
     "kl": (
@@ -61,18 +61,20 @@ class Log:
 
     Attributes:
         rows: All rows so far.
+        known: What alarms need to know besides: ``kl_bound``, and ``may_end``, whether texts can end before the limit.
         checkpoint: The last checkpoint's folder, None before the first.
     """
 
     def __init__(self, folder: Path | None = None, *, tensorboard: bool = False) -> None:
         self.folder, self.rows = folder, list[Row]()
+        self.known: Row = {}
         self.checkpoint: Path | None = None
         self._sounded: set[str] = set()
         self._board = _summary_writer(folder) if tensorboard and folder is not None else None
 
     def note(self, row: Row) -> None:
         """Keeps a row and sounds each alarm the first time that its condition holds."""
-        alarms = [name for name, (holds, _) in ALARMS.items() if holds(row)]
+        alarms = [name for name, (holds, _) in ALARMS.items() if holds({**self.known, **row})]
         row = {**row, "alarms": alarms} if alarms else row
         self.rows.append(row)
         if self.folder is not None:
@@ -86,10 +88,12 @@ class Log:
         for name in alarms:
             if name not in self._sounded:
                 self._sounded.add(name)
-                warnings.warn(f"update {row['update']}: " + ALARMS[name][1].format(**row), HealthWarning, stacklevel=2)
+                text = ALARMS[name][1].format(**{**self.known, **row})
+                warnings.warn(f"update {row['update']}: {text}", HealthWarning, stacklevel=2)
 
     def clear(self) -> None:
-        """Removes what an earlier run left in the folder."""
+        """Forgets all rows, and removes what an earlier run left in the folder."""
+        self.rows = []
         if self.folder is not None:
             (self.folder / FILE).unlink(missing_ok=True)
 
@@ -99,6 +103,16 @@ class Log:
             lines = (self.folder / FILE).read_text(encoding="utf-8").splitlines()
             self.rows = [row for row in map(_parse, lines) if row is not None and row["update"] < update]
             write_atomically(self.folder / FILE, "".join(json.dumps(row) + "\n" for row in self.rows))
+
+    def write_into(self, folder: Path) -> None:
+        """Writes all rows into another folder than the run's."""
+        if self.rows and folder != self.folder:
+            write_atomically(folder / FILE, "".join(json.dumps(row) + "\n" for row in self.rows))
+
+    def close(self) -> None:
+        """Closes TensorBoard's files."""
+        if self._board is not None:
+            self._board.flush()
 
     def last_good(self) -> str:
         """Where the weights before the present update are."""
@@ -137,5 +151,7 @@ def _summary_writer(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise missing_dependency("tensorboard", "lm", "tensorboard=True") from error
+        raise MissingDependencyError(
+            "tensorboard=True needs the package 'tensorboard': pip install tensorboard"
+        ) from error
     return SummaryWriter(str(folder / "tensorboard"))

@@ -1,7 +1,7 @@
 """A leaner step for models in the shape of GPT-2 on the CPU: the same numbers with less overhead.
 
 ``transformers`` spends a good part of a small model's step in Python, and PyTorch's plain matrix product
-reads large weights slowly when only a few rows are multiplied. Here a step is written out, and the weights are packed
+reads large weights slowly when only a few rows are multiplied. Here a step is written out, and large weights are packed
 once per update for oneDNN. The plain path of :class:`~textgym.agents.lm.slots.Slots` is the fallback and the test's
 oracle.
 """
@@ -12,11 +12,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import gelu, layer_norm, scaled_dot_product_attention
+from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention
 
 from textgym.agents.lm.slots import Slots
 
-Packed = tuple[Tensor, Tensor | None]
+PACKED_FROM = 2**17
+"""Entries of a weight from which on packing pays; a call of oneDNN alone costs as much as a small product."""
+
+Layer = tuple[Tensor, Tensor | None]
+"""Weight and bias; the weight is packed or as :func:`torch.nn.functional.linear` takes it."""
 
 
 def fits(lm: Any) -> bool:
@@ -53,7 +57,7 @@ class LeanGPT2:
         self.epsilon = lm.config.layer_norm_epsilon
         self.tokens, self.positions = body.wte.weight.detach(), body.wpe.weight.detach()
         self.final = body.ln_f.weight.detach(), body.ln_f.bias.detach()
-        self.head = _pack(lm.lm_head.weight, None, rows)
+        self.head = _pack(lm.lm_head.weight, lm.lm_head.bias, rows)
         self.blocks = [self._block(block, rows) for block in body.h]
 
     @staticmethod
@@ -62,20 +66,24 @@ class LeanGPT2:
         layers = (block.attn.c_attn, block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj)
         return (*norms, *(_pack(layer.weight.t(), layer.bias, rows) for layer in layers))
 
-    def step(self, slots: Slots, ids: Tensor, alive: Tensor, longest: int) -> tuple[Tensor, Tensor]:
+    def step(
+        self, slots: Slots, ids: Tensor, alive: Tensor, longest: int, rows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Reads one token a row.
 
         Args:
             slots: With the rows' keys and values so far.
-            ids: ``(B,)``.
-            alive: ``(B,)`` bool; the others read nothing, and what comes out for them means nothing.
+            ids: ``(R,)``.
+            alive: ``(R,)`` bool; the others read nothing, and what comes out for them means nothing.
             longest: The greatest length afterwards.
+            rows: ``(R,)`` the slots; all of them by default.
 
         Returns:
-            ``(B, head)`` logits and ``(B, d)`` hidden states.
+            ``(R, head)`` logits and ``(R, d)`` hidden states.
         """
-        rows, batch = slots.all_rows, len(ids)
-        position = slots.lengths.clone()
+        seen = slice(None) if rows is None else rows
+        rows, batch = slots.all_rows if rows is None else rows, len(ids)
+        position = slots.lengths[rows]
         places = torch.where(alive, position, slots.width)
         hidden = self.tokens[ids] + self.positions[torch.where(alive, position, 0)]
         mask = torch.where(slots.columns[:longest] <= position[:, None], 0.0, -torch.inf)[:, None, None]
@@ -86,27 +94,30 @@ class LeanGPT2:
             layer.keys[rows, :, places] = keys
             layer.values[rows, :, places] = values
             mixed = scaled_dot_product_attention(
-                queries[:, :, None], layer.keys[:, :, :longest], layer.values[:, :, :longest], attn_mask=mask
+                queries[:, :, None], layer.keys[seen, :, :longest], layer.values[seen, :, :longest], attn_mask=mask
             )
             hidden = hidden + _linear(mixed.reshape(batch, -1), project)
             normed = _norm(hidden, second, self.epsilon)
             hidden = hidden + _linear(gelu(_linear(normed, widen), approximate="tanh"), narrow)
-        slots.lengths += alive
+        slots.lengths[rows] = position + alive
         hidden = _norm(hidden, self.final, self.epsilon)
         return _linear(hidden, self.head), hidden
 
 
-def _pack(weight: Tensor, bias: Tensor | None, rows: int) -> Packed:
-    dense = weight.detach().contiguous()
-    packed = torch.ops.mkldnn._reorder_linear_weight(dense, rows)
-    return packed, None if bias is None else bias.detach()
+def _pack(weight: Tensor, bias: Tensor | None, rows: int) -> Layer:
+    weight = weight.detach().contiguous()
+    if weight.numel() >= PACKED_FROM:
+        weight = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
+    return weight, None if bias is None else bias.detach()
 
 
 def _norm(inputs: Tensor, layer: tuple[Tensor, Tensor], epsilon: float) -> Tensor:
     return layer_norm(inputs, inputs.shape[-1:], layer[0], layer[1], epsilon)
 
 
-def _linear(inputs: Tensor, layer: Packed) -> Tensor:
+def _linear(inputs: Tensor, layer: Layer) -> Tensor:
     weight, bias = layer
+    if not weight.is_mkldnn:
+        return linear(inputs, weight, bias)
     result: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
     return result

@@ -23,13 +23,17 @@ class Learner(LMAgent):
     def train(self, envs: EnvFactory, total_steps: int) -> None:
         """Learns from demonstrations, keeps a copy as the reference, and goes on with the algorithm."""
         policy, task = self.ready_policy, envs.task()
+        self.check_steps(envs, total_steps, self.config.texts)
         going_on = self.resumes and find_checkpoint(self.log.folder) is not None
+        if self.resumes and not going_on:
+            self.log.clear()  # of a run that died before its first checkpoint
         if going_on and self.reference is None:
             self.freeze_reference()  # its weights come from the checkpoint
         if self.reference is None:
             steps = self.config.sft_steps
             if steps is None:
-                steps = SFT_STEPS if self.config.model is None and task.make_demonstration is not None else 0
+                untaught = self.is_new and self.config.model is None
+                steps = SFT_STEPS if untaught and task.make_demonstration is not None else 0
             if steps:
                 sft.fit(policy, sft.demonstrations(task, envs, seed=self.seed), steps=steps, seed=self.seed)
             self.freeze_reference()

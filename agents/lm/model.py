@@ -7,6 +7,8 @@ over token t + 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +19,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from textgym.agents.lm.sampling import masked_log_probs, top_p_mask
-from textgym.errors import ConfigurationError
-from textgym.legality import read_rules
+from textgym.legality import masks_after, read_rules
 from textgym.task import Task
 
 CHUNK_ELEMENTS = 2**24
@@ -52,8 +53,9 @@ class LegalTokens:
 
     def __init__(self, fixed: NDArray[np.bool_], task: Task | None = None) -> None:
         self.fixed, self.vocab_size = fixed, len(fixed)
-        self.tokenizer = None if task is None else task.tokenizer
-        self.dynamic = () if task is None else read_rules(task).dynamic
+        self._tokenizer = None if task is None else task.tokenizer
+        self._rules = None if task is None else read_rules(task)
+        self.dynamic = () if self._rules is None else self._rules.dynamic
 
     @classmethod
     def of(cls, task: Task) -> LegalTokens:
@@ -62,14 +64,11 @@ class LegalTokens:
 
     def at(self, completions: NDArray[np.int32], places: NDArray[np.int64]) -> NDArray[np.bool_]:
         """``(V,)`` or ``(M, V)`` what may be written at place ``places[m]`` of row m of ``completions`` ``(M, T)``."""
-        if not self.dynamic or self.tokenizer is None:
+        if not self.dynamic or self._rules is None or self._tokenizer is None:
             return self.fixed
         later = np.arange(completions.shape[1]) >= places[:, None]
         before = np.where(later, np.int32(self.vocab_size), completions)
-        masks = np.repeat(self.fixed[None], len(places), axis=0)
-        for rule in self.dynamic:
-            masks &= rule(self.tokenizer, before, places)
-        return masks
+        return masks_after(self._rules, self._tokenizer, before, places)
 
 
 class LMPolicy(nn.Module):
@@ -127,13 +126,14 @@ class LMPolicy(nn.Module):
 
     def hidden(self, ids: Tensor) -> Tensor:
         """``(N, L, d)`` the states below the output head. What stands behind a text is not seen by it."""
-        outputs = self.lm(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            use_cache=False,
-            logits_to_keep=1,
-            output_hidden_states=True,
-        )
+        with _recomputing(self.lm):
+            outputs = self.lm(
+                input_ids=ids,
+                attention_mask=_nothing_hidden(ids),
+                use_cache=False,
+                logits_to_keep=1,
+                output_hidden_states=True,
+            )
         last: Tensor = outputs.hidden_states[-1]
         return last
 
@@ -187,47 +187,32 @@ class LMPolicy(nn.Module):
         begins = self.offset + (tokens[:, : -wrote.shape[1]] != self.vocab_size).sum(axis=1)
         spots = self._tensor(rows), self._tensor(begins[rows] + places - 1)
         hidden = self.hidden(self._tensor(ids))[spots]
-        others = [other for other in (reference, mask_policy) if other is not None]
-        with torch.no_grad():
-            theirs = {id(other): other.hidden(self._tensor(ids))[spots] for other in others}
         chosen = self._tensor(completions[rows, places].astype(np.int64))
-        parts = []
+        with torch.no_grad():
+            referred = None if reference is None else reference.hidden(self._tensor(ids))[spots]
+            masked = None if mask_policy is None else mask_policy.hidden(self._tensor(ids))[spots]
+
+        def compute(hidden: Tensor, chunk: slice) -> tuple[Tensor, Tensor, Tensor]:
+            """Everything of size (M, V) is made here, so that none of it is kept for the gradient."""
+            legal = self._tensor(self.legal.at(completions[rows[chunk]], places[chunk]))
+            other = None
+            with torch.no_grad():
+                if mask_policy is not None and masked is not None:
+                    likely = masked_log_probs(mask_policy.logits(masked[chunk]), legal, self.temperature)
+                    legal = top_p_mask(likely, top_p).scatter(-1, chosen[chunk, None], True)  # what was drawn was kept
+                if reference is not None and referred is not None:
+                    other = masked_log_probs(reference.logits(referred[chunk]), legal, self.temperature)
+            return _describe(
+                masked_log_probs(self.logits(hidden), legal, self.temperature), legal, chosen[chunk], other
+            )
+
         size = max(1, CHUNK_ELEMENTS // self.vocab_size)
-        for start in range(0, len(rows), size):
-            chunk = slice(start, start + size)
-            mask = self._tensor(self.legal.at(completions[rows[chunk]], places[chunk]))
-            if mask_policy is not None:
-                with torch.no_grad():
-                    likely = masked_log_probs(
-                        mask_policy.logits(theirs[id(mask_policy)][chunk]), mask, self.temperature
-                    )
-                    mask = top_p_mask(likely, top_p).scatter(-1, chosen[chunk, None], True)  # what was drawn was kept
-            refer = None if reference is None else reference.logits(theirs[id(reference)][chunk])
-            parts.append(self._chunk(hidden[chunk], chosen[chunk], mask, refer))
+        chunks = [slice(start, start + size) for start in range(0, len(rows), size)]
+        parts = [_forget_between(compute, hidden[chunk], chunk, self.vocab_size) for chunk in chunks]
         columns = [torch.cat(part) for part in zip(*parts, strict=True)] or [hidden.new_zeros(0)] * 3
         log_probs, entropies, divergences = (self._spread(column, wrote) for column in columns)
         values = self._spread(self.values(hidden), wrote)
         return Scored(log_probs, entropies, values, None if reference is None else divergences)
-
-    def _chunk(
-        self, hidden: Tensor, chosen: Tensor, mask: Tensor, refer: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Some states' distributions; their logits are computed again for the gradient, not kept."""
-
-        def compute(hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            log_probs = masked_log_probs(self.logits(hidden), mask, self.temperature)
-            probs, finite = log_probs.exp(), log_probs.masked_fill(~mask, 0.0)
-            entropy = -(probs * finite).sum(dim=-1)
-            divergence = torch.zeros_like(entropy)
-            if refer is not None:
-                other = masked_log_probs(refer, mask, self.temperature)
-                divergence = (probs * (finite - other.masked_fill(~mask, 0.0))).sum(dim=-1)
-            return log_probs.gather(-1, chosen[:, None])[:, 0], entropy, divergence
-
-        if torch.is_grad_enabled() and hidden.shape[0] * self.vocab_size > CHUNK_ELEMENTS // 8:
-            computed: tuple[Tensor, Tensor, Tensor] = checkpoint(compute, hidden, use_reentrant=False)
-            return computed
-        return compute(hidden)
 
     def _spread(self, values: Tensor, wrote: NDArray[np.bool_]) -> Tensor:
         """Puts M values at the places ``(N, T)`` that the agent wrote."""
@@ -238,23 +223,52 @@ class LMPolicy(nn.Module):
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
 
-def check_head(lm: Any) -> None:
-    """Refuses a model whose logits are not simply its output head on its last states.
+Described = tuple[Tensor, Tensor, Tensor]
 
-    Raises:
-        ConfigurationError: for such a model, since log-probabilities are computed in chunks from its states.
+
+def _describe(log_probs: Tensor, legal: Tensor, chosen: Tensor, other: Tensor | None) -> Described:
+    """``(M,)`` log-probabilities of what was chosen, entropies, and divergences from the other distributions."""
+    probs, finite = log_probs.exp(), log_probs.masked_fill(~legal, 0.0)
+    entropy = -(probs * finite).sum(dim=-1)
+    divergence = torch.zeros_like(entropy)
+    if other is not None:
+        divergence = (probs * (finite - other.masked_fill(~legal, 0.0))).sum(dim=-1)
+    return log_probs.gather(-1, chosen[:, None])[:, 0], entropy, divergence
+
+
+def _forget_between(
+    compute: Callable[[Tensor, slice], Described], hidden: Tensor, chunk: slice, width: int
+) -> Described:
+    """``compute`` of a chunk; a large one is computed again for the gradient and not kept."""
+    if torch.is_grad_enabled() and len(hidden) * width > CHUNK_ELEMENTS // 8:
+        computed: Described = checkpoint(compute, hidden, chunk, use_reentrant=False, preserve_rng_state=False)
+        return computed
+    return compute(hidden, chunk)
+
+
+def _nothing_hidden(ids: Tensor) -> Tensor:
+    """The attention mask of texts that are read whole: ``(N, L)``."""
+    if ids.device.type != "meta":
+        return torch.ones_like(ids)
+    size = ids.shape[1]  # written out, because ``transformers`` would look whether a plain one is all True
+    return torch.ones((len(ids), 1, size, size), dtype=torch.bool, device=ids.device).tril()
+
+
+@contextmanager
+def _recomputing(lm: Any) -> Iterator[None]:
+    """Switches gradient checkpointing on where it is asked for: ``transformers`` does so in training mode alone.
+
+    Training mode itself would switch on dropout too, and what is learned from would not be what was sampled from.
     """
-    ids = torch.tensor([[0, 1]], device=lm.device)
-    if lm.device.type == "meta":
-        return
-    with torch.inference_mode():
-        outputs = lm(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True, use_cache=False)
-        again = lm.get_output_embeddings()(outputs.hidden_states[-1])
-    if not torch.allclose(again, outputs.logits, rtol=1e-4, atol=1e-4):
-        raise ConfigurationError(
-            f"{type(lm).__name__} does more to its logits than its output head (a cap or a scale); such models are not "
-            "supported here"
-        )
+    modules = lm.modules() if torch.is_grad_enabled() else ()
+    layers = [module for module in modules if getattr(module, "gradient_checkpointing", False)]
+    for layer in layers:
+        layer.training = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.training = False
 
 
 class Unadapted:

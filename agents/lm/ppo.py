@@ -46,6 +46,17 @@ class PPOConfig(TrainingConfig):
             raise ConfigurationError(f"kl_in={self.kl_in!r}: expected reward, loss")
         if not 0.0 < self.top_p <= 1.0:
             raise ConfigurationError(f"top_p={self.top_p!r}: expected a number above 0, at most 1")
+        if self.kl_target and not self.kl_coefficient > 0:
+            raise ConfigurationError(
+                f"kl_target={self.kl_target}: expected a kl_coefficient above 0 to begin with, since it is multiplied"
+            )
+        for name in ("gamma", "gae_lambda"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigurationError(f"{name}={getattr(self, name)!r}: expected a number from 0 to 1")
+        if not self.clip > 0 or self.mask_every < 1:
+            raise ConfigurationError(
+                f"clip={self.clip!r}, mask_every={self.mask_every!r}: expected a number above 0, and at least 1"
+            )
 
 
 class PPO(Learner):
@@ -89,7 +100,7 @@ class PPO(Learner):
                 metrics.append(run.improve(rollout, rows, self.loss, columns, **scoring))
             kl = float(gaps.sum(axis=1).mean())
             row = {**describe(rollout), **average(metrics), "kl": kl, "kl_coefficient": coefficient}
-            run.note({**row, "explained_variance": explained})
+            run.note({**row, **run.training_speed(rollout), "explained_variance": explained})
             if config.kl_target:
                 surprise = float(np.clip(kl / config.kl_target - 1.0, -0.2, 0.2))
                 run.state["kl_coefficient"] = coefficient * (1.0 + 0.1 * surprise)

@@ -64,21 +64,33 @@ class Reinforce(Learner):
             advantages = subtract_baseline(returns, config.baseline, config.group)
             metrics = []
             for rows in run.minibatches(rollout):
-                columns = run.columns(advantages=advantages, share=np.full(len(rollout), 1.0 / len(rows)))
+                columns = run.columns(
+                    advantages=advantages,
+                    share=np.full(len(rollout), 1.0 / len(rows)),
+                    token_share=rollout.wrote / rollout.wrote[rows].sum(),
+                )
                 metrics.append(run.improve(rollout, rows, self.loss, columns))
-            run.note({**describe(rollout), **average(metrics), "kl": float(divergence.mean())})
+            row = {**describe(rollout), **average(metrics), "kl": float(divergence.mean())}
+            run.note({**row, **run.training_speed(rollout), **count_equal(rollout.returns, config.group)})
 
     def loss(self, scored: Scored, columns: Columns) -> tuple[Tensor, dict[str, Tensor]]:
         """Minus the advantage times the log-probability of each whole text, averaged over texts."""
         gain = (columns["share"] * columns["advantages"] * scored.log_probs.sum(dim=1)).sum()
-        entropy = (columns["share"] * scored.entropies.sum(dim=1)).sum()
-        return -gain - self.config.entropy_coefficient * entropy, {"text_entropy": entropy}
+        text_entropy = (columns["share"] * scored.entropies.sum(dim=1)).sum()
+        entropy = (columns["token_share"] * scored.entropies).sum()
+        return -gain - self.config.entropy_coefficient * text_entropy, {"entropy": entropy}
 
 
 class RLOO(Reinforce):
     """REINFORCE leave-one-out."""
 
     config_class = RLOOConfig
+
+
+def count_equal(returns: NDArray[np.float64], group: int) -> dict[str, float]:
+    """The share of groups whose texts all earned the same; nothing where there are no groups."""
+    groups = returns.reshape(-1, group)
+    return {} if group == 1 else {"equal_groups": float((groups == groups[:, :1]).all(axis=1).mean())}
 
 
 def subtract_baseline(returns: NDArray[np.float64], baseline: str, group: int) -> NDArray[np.float64]:

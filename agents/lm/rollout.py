@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textgym.agents.base import tokens_of
-from textgym.agents.lm.lean import LeanGPT2, fits
 from textgym.agents.lm.model import LMPolicy
 from textgym.agents.lm.sampling import draw, masked_log_probs, top_p_mask
-from textgym.agents.lm.slots import Slots
+from textgym.agents.lm.writer import Writer
 from textgym.episodes import EpisodeBatch
 from textgym.playing import concatenate
 from textgym.vector_env import RESTS
@@ -40,7 +39,8 @@ class Rollout:
         log_probs: ``(N, T)`` of these tokens, under the masked, tempered distribution that they were drawn from.
         values: ``(N, T)`` of the states before them.
         rewards: ``(N, T)`` paid for them.
-        seconds: Time in all, and the share of it that the environment and the book-keeping took.
+        seconds: Time in all.
+        environment_seconds: What of it the model and the draws did not take: the environment and the book-keeping.
     """
 
     episodes: EpisodeBatch
@@ -65,95 +65,6 @@ class Rollout:
     def steps(self) -> int:
         """Tokens that the agent wrote."""
         return int(self.wrote.sum())
-
-
-class Writer:
-    """Keeps, for B lanes, what a policy has read, and the logits after it.
-
-    Args:
-        policy: Who reads; its weights must not change while this writer lives.
-        lanes: B.
-        prompts: ``(N, P)`` left-padded prompts of the episodes, in the order in which they will begin.
-        budget: T.
-        lean: The written-out step for models in the shape of GPT-2; by default where it fits.
-    """
-
-    def __init__(
-        self, policy: LMPolicy, lanes: int, prompts: NDArray[np.int32], budget: int, *, lean: bool | None = None
-    ) -> None:
-        self.policy, self.lanes, self.prompts = policy, lanes, prompts
-        self.slots = Slots(policy.lm, lanes, policy.offset + prompts.shape[1] + budget)
-        self._lean = LeanGPT2(policy.lm, lanes) if (fits(policy.lm) if lean is None else lean) else None
-        self.lengths = np.zeros(lanes, dtype=np.int64)
-        self._ahead: _Ahead | None = None
-        self.logits: Tensor = torch.empty(0)
-        self.hidden: Tensor = torch.empty(0)
-
-    def read(self, ids: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
-        """Reads new tokens in every lane: ``ids`` ``(B, Q)`` right-aligned, ``counts`` ``(B,)`` of them, 0 to Q.
-
-        A lane that reads nothing keeps no logits.
-        """
-        self.lengths += counts
-        longest, device = int(self.lengths.max()), self.policy.device
-        if self._lean is not None and ids.shape[1] == 1:
-            alive = torch.from_numpy(counts.astype(bool))
-            self.logits, self.hidden = self._lean.step(self.slots, torch.from_numpy(ids[:, 0]), alive, longest)
-        else:
-            columns = torch.from_numpy(ids).to(device), torch.from_numpy(counts).to(device)
-            self.logits, self.hidden = self.slots.read(*columns, longest=longest)
-
-    def begin(self, rows: NDArray[np.int64], episodes: NDArray[np.int64]) -> None:
-        """Begins these episodes in these rows; their prompts are read ahead, as many at a time as there are lanes."""
-        for block in np.unique(episodes // self.lanes).tolist():
-            if self._ahead is None or self._ahead.block != block:
-                self._ahead = _read_ahead(self.policy, self.prompts[block * self.lanes :][: self.lanes], block)
-            here = episodes // self.lanes == block
-            self._take(self._ahead, rows[here], episodes[here] - block * self.lanes)
-
-    def _take(self, ahead: _Ahead, rows: NDArray[np.int64], sources: NDArray[np.int64]) -> None:
-        target, source = (torch.from_numpy(index).to(self.policy.device) for index in (rows, sources))
-        self.slots.copy_from(ahead.slots, target, source, int(ahead.lengths[sources].max()))
-        self.lengths[rows] = ahead.lengths[sources]
-        if not self.logits.numel():
-            self.logits = ahead.logits.new_zeros((self.lanes, ahead.logits.shape[1]))
-            self.hidden = ahead.hidden.new_zeros((self.lanes, ahead.hidden.shape[1]))
-        self.logits[target] = ahead.logits[source]
-        self.hidden[target] = ahead.hidden[source]
-
-
-@dataclass(frozen=True)
-class _Ahead:
-    """Prompts that have been read in one pass: their keys and values, lengths, logits and hidden states."""
-
-    block: int
-    slots: Slots
-    lengths: NDArray[np.int64]
-    logits: Tensor
-    hidden: Tensor
-
-
-def _read_ahead(policy: LMPolicy, prompts: NDArray[np.int32], block: int) -> _Ahead:
-    slots, logits, hidden, lengths = _read(policy, prompts, 0)
-    return _Ahead(block, slots, lengths, logits, hidden)
-
-
-def _read(policy: LMPolicy, prompts: NDArray[np.int32], budget: int) -> tuple[Slots, Tensor, Tensor, NDArray[np.int64]]:
-    """Reads ``(M, P)`` left-padded prompts in one forward pass, with room for ``budget`` more tokens."""
-    ids, lengths = policy.sequences(prompts)
-    width = ids.shape[1]
-    places = lengths[:, None] + np.arange(-width, 0)
-    aligned = np.take_along_axis(ids, np.maximum(places, 0), axis=1)
-    slots = Slots(policy.lm, len(ids), width + budget)
-    columns = torch.from_numpy(aligned).to(policy.device), torch.from_numpy(lengths).to(policy.device)
-    logits, hidden = slots.read(*columns, longest=width)
-    return slots, logits, hidden, lengths
-
-
-def read_prompts(policy: LMPolicy, prompts: NDArray[np.int32], budget: int) -> tuple[Slots, Tensor]:
-    """Slots that hold ``(M, P)`` left-padded prompts and have room for ``budget`` tokens, and the logits after them."""
-    slots, logits, _, _ = _read(policy, prompts, budget)
-    return slots, logits
 
 
 class _Record:
@@ -205,7 +116,7 @@ def collect(
         mask_policy: Draw only from the tokens that are likeliest under this policy and together have ``top_p``.
         top_p: See ``mask_policy``.
         greedy: Take the likeliest token instead of drawing.
-        lean: See :class:`Writer`.
+        lean: See :class:`~textgym.agents.lm.writer.Writer`.
 
     Raises:
         BudgetSpent: if a metered environment has no step left; what was written is lost then.
@@ -215,27 +126,31 @@ def collect(
     prompts = base.task.prompts
     wanted = np.asarray(prompt_indices, dtype=np.int64)
     policy.eval()
+    device = policy.device
     left, budget = np.asarray(prompts.ids[wanted]), base.task.budget
+    before = perf_counter()
     writer = Writer(policy, lanes, left, budget, lean=lean)
     masker = None if mask_policy is None else Writer(mask_policy, lanes, left, budget, lean=lean)
     writers = [writer] if masker is None else [writer, masker]
+    inside = perf_counter() - before  # weights may have been packed
     begun = 0
     conversation = base.task.partner is not None
-    fixed = None if policy.legal.dynamic else torch.from_numpy(policy.legal.fixed).to(policy.device)
+    fixed = None if policy.legal.dynamic else torch.from_numpy(policy.legal.fixed).to(device)
     record, finished = _Record(), []
     episode_of = np.full(lanes, -1)
     places = np.zeros(lanes, dtype=np.int64)
     alive = np.zeros(lanes, dtype=bool)
-    outside = 0.0
 
     def restart(rows: NDArray[np.int64]) -> None:
         """Begins the next episodes in the first of these rows."""
-        nonlocal begun
+        nonlocal begun, inside
         episodes = np.arange(begun, min(begun + len(rows), len(wanted)))
         begun, rows = begun + len(episodes), rows[: len(episodes)]
         if len(rows):
+            before = perf_counter()
             for reader in writers:
                 reader.begin(rows, episodes)
+            inside += perf_counter() - before
             mask, indices = np.zeros(lanes, dtype=bool), np.zeros(lanes, dtype=np.int64)
             mask[rows], indices[rows] = True, wanted[episodes]
             envs.reset(options={"reset_mask": mask, "prompt_index": indices})
@@ -243,18 +158,19 @@ def collect(
 
     restart(np.arange(lanes))
     while alive.any():
-        legal = torch.from_numpy(base.action_masks()).to(policy.device) if fixed is None else fixed
+        before = perf_counter()
+        legal = torch.from_numpy(base.action_masks()).to(device) if fixed is None else fixed
         log_probs = masked_log_probs(writer.logits, legal, policy.temperature)
         if masker is not None:
             likely = masked_log_probs(masker.logits, legal, policy.temperature)
             log_probs = masked_log_probs(log_probs, top_p_mask(likely, top_p))
-        uniforms = torch.rand(lanes, generator=generator).to(policy.device)
+        uniforms = torch.rand(lanes, generator=generator).to(device)
         chosen = log_probs.argmax(dim=-1) if greedy else draw(log_probs, uniforms)
         record.log_probs.append(log_probs.gather(-1, chosen[:, None])[:, 0])
         record.values.append(policy.values(writer.hidden))
         actions = chosen.cpu().numpy()
+        inside += perf_counter() - before
         actions[~alive] = RESTS
-        before = perf_counter()
         observations, rewards, terminations, _, _ = envs.step(actions)
         rows = alive.nonzero()[0]
         record.rows.append(rows)
@@ -270,17 +186,19 @@ def collect(
         else:
             ids, counts = np.where(alive, actions, 0)[:, None], alive.astype(np.int64)
         places += counts
-        outside += perf_counter() - before
         if counts.any():
+            before = perf_counter()
             for reader in writers:
                 reader.read(ids, counts)
+            inside += perf_counter() - before
         if ended.size:
             restart(ended)
     order = np.argsort(np.concatenate([rows for rows, _ in finished]), kind="stable")
     episodes = concatenate([batch for _, batch in finished]).take(order)
     wrote = _wrote(episodes)
     laid = record.lay_out((len(wanted), wrote.shape[1]))
-    return Rollout(episodes, wanted, episodes.tokens, wrote, *laid, perf_counter() - begin, outside)
+    seconds = perf_counter() - begin
+    return Rollout(episodes, wanted, episodes.tokens, wrote, *laid, seconds, seconds - inside)
 
 
 def _news(

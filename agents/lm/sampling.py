@@ -49,7 +49,11 @@ def draw(log_probs: Tensor, uniforms: Tensor) -> Tensor:
     # probability, whose sums are those of the token before.
     last = cumulated[:, -1:]
     target = torch.minimum(uniforms[:, None].to(last.dtype) * last, last * (1.0 - 1e-7))
-    return torch.searchsorted(cumulated, target, right=True)[:, 0]
+    chosen = torch.searchsorted(cumulated, target, right=True)[:, 0]
+    if log_probs.is_cuda:  # sums are made in blocks there, and may fall a little from one block to the next
+        impossible = log_probs.gather(-1, chosen[:, None])[:, 0] == -torch.inf
+        chosen = torch.where(impossible, log_probs.argmax(dim=-1), chosen)
+    return chosen
 
 
 def top_p_mask(log_probs: Tensor, top_p: float) -> Tensor:

@@ -42,7 +42,7 @@ class _Layer(CacheLayerMixin):  # type: ignore[no-untyped-call]  # transformers 
         rows, places, seen = self._slots.rows, self._slots.places, self._slots.seen
         self.keys[rows[:, None], :, places] = key_states.transpose(1, 2)
         self.values[rows[:, None], :, places] = value_states.transpose(1, 2)
-        if len(rows) == self._slots.size:
+        if rows is self._slots.all_rows:
             return self.keys[:, :, :seen], self.values[:, :, :seen]
         return self.keys[rows, :, :seen], self.values[rows, :, :seen]
 
@@ -85,6 +85,7 @@ class Slots:
                 f"{type(lm).__name__} has layers of the kinds {sorted(self.kinds)}; only layers that keep keys and "
                 "values can be read row by row"
             )
+        self.additive = _adds_masks(lm)
         self.window = window if "sliding_attention" in self.kinds else None
         self.cache: Any = Cache(layers=[_Layer(self) for _ in range(config.num_hidden_layers)])
         self.lengths = torch.zeros(size, dtype=torch.long, device=self.device)
@@ -132,9 +133,18 @@ class Slots:
         columns = self.columns[: self.seen]
         full = (columns <= positions[..., None])[:, None]
         if self.window is None:
-            return full
-        near = full & (columns > positions[..., None] - self.window)[:, None]
-        return near if self.kinds == {"sliding_attention"} else {"full_attention": full, "sliding_attention": near}
+            return self._as_read(full)
+        near = self._as_read(full & (columns > positions[..., None] - self.window)[:, None])
+        if self.kinds == {"sliding_attention"}:
+            return near
+        return {"full_attention": self._as_read(full), "sliding_attention": near}
+
+    def _as_read(self, mask: Tensor) -> Tensor:
+        """The mask in the form that the model's attention takes."""
+        if not self.additive:
+            return mask
+        low = torch.finfo(self.lm.dtype).min
+        return torch.zeros_like(mask, dtype=self.lm.dtype).masked_fill(~mask, low)
 
     def reorder(self, rows: Tensor) -> None:
         """Puts into slot i what slot ``rows[i]`` holds."""
@@ -150,3 +160,18 @@ class Slots:
             mine.keys[rows, :, :columns] = theirs.keys[sources, :, :columns]
             mine.values[rows, :, :columns] = theirs.values[sources, :, :columns]
         self.lengths[rows] = other.lengths[sources]
+
+
+def _adds_masks(lm: Any) -> bool:
+    """Whether a model adds its masks to attention scores; otherwise they say True or False.
+
+    Raises:
+        ConfigurationError: for attention that takes no mask of its own for each row.
+    """
+    kind = getattr(lm.config.get_text_config(), "_attn_implementation", None) or "eager"
+    if kind not in ("eager", "sdpa"):
+        raise ConfigurationError(
+            f"{type(lm).__name__} runs with attn_implementation={kind!r}, which takes no mask for each row; take "
+            "'sdpa' or 'eager'"
+        )
+    return bool(kind == "eager")

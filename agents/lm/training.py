@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textgym.agents.lm.building import ModelConfig
-from textgym.agents.lm.checkpoints import checkpoint_modules, read_checkpoint, write_checkpoint
+from textgym.agents.lm.checkpoints import (
+    check_options,
+    checkpoint_modules,
+    find_checkpoint,
+    options_of,
+    read_checkpoint,
+    write_checkpoint,
+)
+from textgym.agents.lm.exactness import ExactTruth
 from textgym.agents.lm.health import Log
+from textgym.agents.lm.memory import explain_memory
 from textgym.agents.lm.model import LMPolicy, Scored
 from textgym.agents.lm.rollout import Rollout, collect
 from textgym.errors import ConfigurationError, TrainingError
 from textgym.factory import EnvFactory
 from textgym.keys import spawn_seed
+
+LOWER = "lower micro_batch_size (0 takes a whole minibatch at a time), or set gradient_checkpointing=True"
 
 Columns = dict[str, Tensor]
 """What belongs to the texts of a rollout: name -> ``(N, ...)``."""
@@ -50,12 +62,17 @@ class TrainingConfig(ModelConfig):
     kl_coefficient: float = 0.0  # what a nat of divergence from the reference costs
     checkpoint_every: int = 10  # updates between two checkpoints, where the run has a folder
     tensorboard: bool = False  # also write TensorBoard files into the run folder
+    kl_bound: float = 100.0  # an alarm sounds above this divergence from the reference, in nats a text
+    exact_every: int = 0  # after so many updates, the exact return and divergence too, where the task is solvable
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("texts", "lanes", "epochs", "minibatches", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name}={getattr(self, name)!r}: expected a whole number of at least 1")
+        for name in ("micro_batch_size", "kl_coefficient", "exact_every"):
+            if not getattr(self, name) >= 0:
+                raise ConfigurationError(f"{name}={getattr(self, name)!r}: expected a number of at least 0")
         if self.texts % self.minibatches:
             raise ConfigurationError(f"texts={self.texts} cannot be split into {self.minibatches} equal minibatches")
         for name in ("learning_rate", "max_grad_norm"):
@@ -80,6 +97,7 @@ class Trainer:
         steps: Tokens written so far.
         modules: Name -> what has weights that a checkpoint must keep.
         state: Name -> number that a checkpoint must keep.
+        tensors: Name -> tensor that a checkpoint must keep.
     """
 
     def __init__(
@@ -105,11 +123,13 @@ class Trainer:
         if reference is not None and next(reference.parameters(), None) is not None:
             self.modules["reference"] = reference
         self.state: dict[str, float] = {}
-        if total_steps < self.most_steps:
-            raise ConfigurationError(
-                f"{total_steps} steps are too few: this agent writes up to {self.most_steps} tokens between two "
-                "updates; give it more steps or fewer texts"
-            )
+        self.tensors: dict[str, Tensor] = {}
+        self.options = options_of(config, envs, seed=seed, total_steps=total_steps)
+        ends = policy.legal.fixed[list(self.task.tokenizer.eos_ids)].any()
+        log.known = {"kl_bound": config.kl_bound, "may_end": bool(ends) and self.task.partner is None}
+        self._exact = ExactTruth(envs, reference, every=config.exact_every)
+        self._noted: dict[str, float] = {}
+        self._wrote_at = perf_counter()
 
     @property
     def most_steps(self) -> int:
@@ -119,51 +139,64 @@ class Trainer:
     def updates(self) -> Iterator[int]:
         """The numbers of the updates, while the budget has room for a whole rollout."""
         while self.steps + self.most_steps <= self.total_steps:
-            fall = 0.9 * self.steps / self.total_steps
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.config.learning_rate * (1.0 - fall)
+            self.set_learning_rate(self.steps / self.total_steps)
             yield self.update
-            self.update += 1
-            if self.log.folder is not None and self.update % self.config.checkpoint_every == 0:
-                self.keep()
+            self.finish_update()
+
+    def set_learning_rate(self, done: float) -> None:
+        """The step size when this share of the run is done: it falls linearly to a tenth."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * (1.0 - 0.9 * done)
+
+    def finish_update(self) -> None:
+        """Goes on to the next update, with a checkpoint where it is time for one."""
+        self.update += 1
+        if self.update % self.config.checkpoint_every == 0:
+            self.keep()
 
     def keep(self) -> None:
-        """Writes a checkpoint into the run folder."""
-        assert self.log.folder is not None
-        state = {"update": self.update, "steps": self.steps, "modules": list(self.modules), "state": self.state}
-        self.log.checkpoint = write_checkpoint(self.log.folder, self.modules, self.optimizer, state)
+        """Writes a checkpoint into the run folder, where there is one."""
+        if self.log.folder is not None:
+            state = {"update": self.update, "steps": self.steps, "state": self.state, "options": self.options}
+            self.log.checkpoint = write_checkpoint(
+                self.log.folder, self.modules, self.optimizer, state, tensors=self.tensors
+            )
 
     def resume(self) -> None:
-        """Goes on from the checkpoint in the run folder."""
+        """Goes on from the checkpoint in the run folder.
+
+        Raises:
+            ConfigurationError: for a checkpoint that is damaged, or of a run with other options.
+        """
         assert self.log.folder is not None
+        check_options(self.log.folder, self.options)
         for name in checkpoint_modules(self.log.folder):
             if name not in self.modules:
                 self.modules[name] = copy.deepcopy(self.policy).eval().requires_grad_(False)
-        state = read_checkpoint(self.log.folder, self.modules, self.optimizer)
+        state, self.tensors = read_checkpoint(self.log.folder, self.modules, self.optimizer)
         self.update, self.steps, self.state = state["update"], state["steps"], state["state"]
+        self.log.checkpoint = find_checkpoint(self.log.folder)
         self.log.rewind(self.update)
 
     def write(self, *, per_prompt: int = 1, mask_policy: LMPolicy | None = None, top_p: float = 1.0) -> Rollout:
         """Lets the policy write this update's texts, ``per_prompt`` of them to each prompt and next to each other."""
+        self._noted = self._exact.measure(self.policy, self.update, mask_policy=mask_policy, top_p=top_p)
         rng = np.random.default_rng(spawn_seed(self.seed, "prompts", str(self.update)))
-        chosen = np.resize(rng.permutation(self.rows), self.config.texts // per_prompt)
+        wanted = np.repeat(np.resize(rng.permutation(self.rows), self.config.texts // per_prompt), per_prompt)
         self.envs.reset(seed=spawn_seed(self.seed, "lanes", str(self.update)) % 2**31)
         generator = torch.Generator().manual_seed(spawn_seed(self.seed, "draws", str(self.update)))
-        rollout = collect(
-            self.policy,
-            self.envs,
-            np.repeat(chosen, per_prompt),
-            generator=generator,
-            mask_policy=mask_policy,
-            top_p=top_p,
-        )
+        with explain_memory(f"writing {self.lanes} texts at a time", "lower lanes or max_new_tokens"):
+            rollout = collect(self.policy, self.envs, wanted, generator=generator, mask_policy=mask_policy, top_p=top_p)
         self.steps += rollout.steps
+        self._wrote_at = perf_counter()
         return rollout
 
     def refer(self, rollout: Rollout) -> NDArray[np.float32]:
         """``(N, T)`` log-probabilities of what was written under the reference."""
         assert self.reference is not None
-        return log_probs_of(self.reference, rollout.tokens, rollout.wrote, self.micro_batch(len(rollout)))
+        size = self.micro_batch(len(rollout))
+        with explain_memory(f"reading {size} texts at a time", LOWER):
+            return log_probs_of(self.reference, rollout.tokens, rollout.wrote, size)
 
     def micro_batch(self, size: int) -> int:
         """Texts in one forward pass of an update."""
@@ -212,14 +245,15 @@ class Trainer:
             The metrics, and the norm of the gradient.
 
         Raises:
-            TrainingError: for a loss that is no number; the weights are those of the step before.
+            TrainingError: for a loss that is no number, or too little memory; the weights are those of the step before.
         """
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
         for part in np.split(np.arange(size), range(self.micro_batch(size), size, self.micro_batch(size))):
-            with torch.autocast(self.policy.device.type, torch.bfloat16, enabled=self.config.autocast):
-                loss, metrics = loss_of_part(part)
-            torch.autograd.backward(loss)
+            with explain_memory(f"learning from {len(part)} of a minibatch's {size} texts at a time", LOWER):
+                with torch.autocast(self.policy.device.type, torch.bfloat16, enabled=self.config.autocast):
+                    loss, metrics = loss_of_part(part)
+                torch.autograd.backward(loss)
             for name, value in {"loss": loss, **metrics}.items():
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach()
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -236,7 +270,13 @@ class Trainer:
 
     def note(self, row: Mapping[str, Any]) -> None:
         """Writes a row into the log."""
-        self.log.note({"update": self.update, "steps": self.steps, **row})
+        self.log.note({"update": self.update, "steps": self.steps, **row, **self._noted})
+        self._noted = {}
+
+    def training_speed(self, rollout: Rollout) -> dict[str, float]:
+        """How many tokens a second were learned from, since the rollout ended."""
+        tokens = rollout.steps * self.config.epochs
+        return {"training_tokens_per_second": tokens / max(perf_counter() - self._wrote_at, 1e-9)}
 
     def close(self) -> None:
         """Closes the environments."""

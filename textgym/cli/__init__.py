@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from inspect import signature
 from io import TextIOWrapper
@@ -68,6 +69,19 @@ def _tell_of_set(words: list[str]) -> None:
             typer.echo(f"{name} is an argument of the environment: --set {name}=VALUE", err=True)
 
 
+def _nearest_id(error: Exception) -> str:
+    """Where Gymnasium knows no such environment, the id of the task that was meant, as ``Copy`` or ``TextGen/Copy``."""
+    import gymnasium as gym
+
+    if not isinstance(error, gym.error.UnregisteredEnv) or "Did you mean" in str(error):
+        return ""
+    from textgym.tasks import names
+
+    words = [word.lower() for word in re.findall(r"\w+", str(error))]
+    found = [f" Did you mean 'TextGen/{name}-v0'?" for name in names() if name.lower() in words]
+    return found[0] if found else " `textgym list` shows the ids; a task of your own is --set task=MODULE:TASK."
+
+
 def main() -> None:
     """The console script: a user's mistake is one line on standard error and exit status 2."""
     import gymnasium as gym
@@ -83,5 +97,5 @@ def main() -> None:
             _tell_of_set(sys.argv[1:])
         raise
     except (TextGymError, gym.error.Error) as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {error}{_nearest_id(error)}", err=True)
         raise SystemExit(2) from None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from textgym.cli.options import make_folder
+from textgym.errors import missing_dependency
 from textgym.progress import ComparisonProgress
 
 
@@ -62,7 +64,9 @@ def matrix(
 
 
 def throughput(
-    rounds: Annotated[int, typer.Option(min=1, help="Paired rounds; medians are printed.")] = 5,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Paired rounds; medians are printed. [default: 5; with --lm 3, quick 2]")
+    ] = None,
     seconds: Annotated[float, typer.Option(min=0.01, help="Length of one measurement.")] = 0.3,
     sb3: Annotated[
         bool, typer.Option("--sb3", help="Also measure stable-baselines3's PPO through both adapters.")
@@ -71,6 +75,10 @@ def throughput(
     overlaps: Annotated[
         bool, typer.Option("--overlaps", help="Measure BLEU, chrF and ROUGE-L against sacrebleu and rouge-score.")
     ] = False,
+    lm: Annotated[
+        bool, typer.Option("--lm", help="Measure language models that write against generate of transformers.")
+    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="With --lm: the small model only, in under a minute.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="With --suite: print a Markdown table.")] = False,
     page: Annotated[
         Path | None, typer.Option(help="With --suite: renew the table in this page, such as docs/speed.md.")
@@ -83,6 +91,13 @@ def throughput(
     tabled = markdown or page is not None
     if tabled and not suite:
         raise typer.BadParameter("--markdown and --page tell of the suite; add --suite")
+    if quick and not lm:
+        raise typer.BadParameter("--quick tells of language models; add --lm")
+    if lm:
+        for line in _language_model_lines(rounds, quick=quick):
+            typer.echo(line)
+        return
+    rounds = rounds or 5
     if overlaps:
         lines = overlap_scores.report(rounds=rounds)
     elif tabled:
@@ -96,6 +111,16 @@ def throughput(
         lines = throughput.report(rounds=rounds, seconds=seconds, sb3=sb3)
     for line in lines:
         typer.echo(line)
+
+
+def _language_model_lines(rounds: int | None, *, quick: bool) -> Iterator[str]:
+    try:
+        from textgym.agents.lm import throughput
+    except ImportError as error:
+        raise missing_dependency(error.name or "torch", "lm", "textgym bench throughput --lm") from error
+    if quick:
+        return throughput.report((throughput.SMALL,), rounds=rounds or 2)
+    return throughput.report(rounds=rounds or 3)
 
 
 def resets(

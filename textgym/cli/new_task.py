@@ -5,6 +5,8 @@ from __future__ import annotations
 import keyword
 import re
 import sys
+from importlib.metadata import packages_distributions
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -192,4 +194,6 @@ def _module_name(name: str) -> str:
     module = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
     if keyword.iskeyword(module) or module in sys.stdlib_module_names:
         raise ConfigurationError(f"{module}.py would hide Python's own {module!r}; choose another name")
+    if find_spec(module) and module in packages_distributions():  # the first is quick and also finds the user's own
+        raise ConfigurationError(f"{module}.py would hide the installed package {module!r}; choose another name")
     return module

@@ -56,7 +56,12 @@ def read_pairs(pairs: list[str] | None) -> dict[str, Any]:
             raise ConfigurationError(f"{pair!r}: expected KEY=VALUE, such as level=tiny")
         try:
             values[key] = json.loads(text)
-        except ValueError:
+        except ValueError as error:
+            if text.startswith(("{", "[")):  # most often the shell has taken the quotes away
+                raise ConfigurationError(
+                    f"{pair!r} begins like JSON and is none ({error}); put all of it in single quotes, as in "
+                    '--set \'prompts={"path": "reviews.csv"}\', or use --env-config FILE'
+                ) from None
             values[key] = text
     return values
 

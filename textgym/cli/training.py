@@ -47,6 +47,9 @@ def train(
     option: Annotated[
         list[str] | None, typer.Option("--option", help="Option of the agent as KEY=VALUE; repeatable.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint in the folder of --save, if there is one.")
+    ] = False,
 ) -> None:
     """Train an agent and say what it earns."""
     from textgym.agents.base import CARD, write_atomically
@@ -60,6 +63,7 @@ def train(
     task = factory.task()  # a wrong argument is an error now, not after the training
     if save is not None:
         make_folder(save)
+    _keep_in(learner, agent, save, resume)
     one_thread()
     with TrainingProgress(f"{agent} on {env}", steps) as advance:
         meter = Meter(steps, on_progress=advance)
@@ -100,6 +104,17 @@ def generate(
         typer.echo(f"{text['prompt'] + ' > ' + text['completion']:<{width}}  {text['reward']:>7.3f}  {gold:>7}")
 
 
+def _keep_in(learner: Any, name: str, save: Path | None, resume: bool) -> None:
+    """Lets an agent that can write its log and checkpoints into the run folder while it trains."""
+    from textgym.errors import ConfigurationError
+
+    if resume and (save is None or not hasattr(learner, "keep_in")):
+        reason = "there is no folder to go on in; pass --save" if save is None else f"{name} writes no checkpoints"
+        raise ConfigurationError(f"--resume: {reason}")
+    if save is not None and hasattr(learner, "keep_in"):
+        learner.keep_in(save, resume=resume)
+
+
 def _learn(learner: Any, envs: EnvFactory, steps: int) -> None:
     from textgym.errors import BudgetSpent
 
@@ -119,6 +134,8 @@ def _tell_scores(agent: Any, factory: EnvFactory, splits: tuple[str, ...]) -> No
             line += f" (normalised {measured.normalized:.3f}: 0 {random}, 1 {best})"
         if measured.mean_gold is not None:
             line += f", gold {measured.mean_gold:.3f}"
+        if measured.reward_calls is not None:
+            line += f", {measured.reward_calls / len(measured.returns):g} reward calls a text"
         typer.echo(line)
         for warning in filter(None, (measured.impossible, measured.impossible_gold)):
             typer.echo(f"warning: {warning}")

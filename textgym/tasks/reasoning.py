@@ -7,7 +7,7 @@ library has more than a hundred data sets of this kind: sums, puzzles, codes, gr
 **Arguments of its own**, besides those that every environment takes:
 
 - ``dataset``: name of a data set of the library, such as ``"word_sorting"``; ``"basic_arithmetic"`` by default.
-- ``config``: fields of the data set's configuration, such as ``{"max_words": 4}``.
+- ``config``: fields of the data set's configuration, such as ``{"min_words": 2, "max_words": 4}``.
 - ``items``: the most items, 200 by default; a quarter of them is held out for testing.
 - ``allow_paid_silence``: take data sets that pay for an empty answer too, which are refused otherwise.
 
