@@ -106,16 +106,29 @@ def _floor(run: RunResult, score: str, audited: bool) -> float | None:
     return scale(run, TRAINING, score, value)
 
 
+def table_name(lines: Sequence[Line]) -> str:
+    """The name of this table in a page: what all its environments share, such as "TextGen/…-v0(level=easy)"."""
+    return "matrix of {}…{}".format(*_shared(lines))
+
+
+def _shared(lines: Sequence[Line]) -> tuple[str, str]:
+    """What the names of all environments begin and end with, as "TextGen/" and "-v0(level=easy)"; else nothing."""
+    begins = {line.name[: line.name.rfind("/") + 1] for line in lines}
+    ends = {line.name[line.name.rfind("-v") :] for line in lines}
+    return (begins.pop(), ends.pop()) if len(lines) > 1 and len(begins) == len(ends) == 1 else ("", "")
+
+
 def markdown(lines: Sequence[Line]) -> Iterator[str]:
     """The matrix as a Markdown table; bold where an agent has beaten the environment."""
     agents = list(dict.fromkeys(agent for line in lines for agent in line.cells))
-    yield f"| Environment | Score | Floor | {' | '.join(agents)} |"
+    begin, end = _shared(lines)
+    yield f"| {f'{begin}…{end}' if begin or end else 'Environment'} | Score | Floor | {' | '.join(agents)} |"
     yield f"| --- | --- | ---: |{' ---: |' * len(agents)}"
     for line in lines:
         beaten = line.beaten_by()
         cells = [_text(line.cells[agent], agent in beaten) for agent in agents]
         floor = "–" if line.floor is None else f"{line.floor:.2f}"
-        yield f"| {line.name} | {line.score} | {floor} | {' | '.join(cells)} |"
+        yield f"| {line.name.removeprefix(begin).removesuffix(end)} | {line.score} | {floor} | {' | '.join(cells)} |"
 
 
 def _text(cell: Cell, beaten: bool) -> str:

@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 
 import textgym  # noqa: F401 - registers the ids
 from textgym import tasks
-from textgym.errors import ConfigurationError
 
-MARKS = ("<!-- speed of the suite: begin -->", "<!-- speed of the suite: end -->")
+TABLE = "speed of the suite"  # its name in docs/speed.md
 LANES = (1, 64, 1024, 4096)
 _DRAWN = 64  # steps' worth of actions drawn beforehand
 
@@ -230,21 +229,6 @@ def _processor() -> str:
     lines = described.read_text(encoding="utf-8").splitlines() if described.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return next(iter(names), "") or platform.processor() or platform.machine()
-
-
-def renew_page(page: Path, lines: Iterable[str]) -> None:
-    """Puts these lines between the page's two marks.
-
-    Raises:
-        ConfigurationError: if the page has no such marks; it is read before the lines are made.
-    """
-    text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    before, begin, rest = text.partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
-    if not end:
-        raise ConfigurationError(f"the page {str(page)!r}: expected a file with the lines {MARKS[0]} and {MARKS[1]}")
-    table = "\n".join(lines)
-    page.write_text(f"{before}{begin}\n\n{table}\n\n{end}{after}", encoding="utf-8")
 
 
 def _vector_lines(lanes: int, rounds: int, seconds: float) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from typer.testing import CliRunner
 
 from textgym.audit import audit
 from textgym.benchmarks.ledger import RESULTS
-from textgym.benchmarks.matrix import build_matrix, markdown
+from textgym.benchmarks.matrix import build_matrix, markdown, table_name
+from textgym.benchmarks.pages import marks_of
 from textgym.benchmarks.records import Measure, RunResult, RunSpec
 from textgym.cli import app
 from textgym.errors import ConfigurationError
@@ -84,3 +86,28 @@ def test_the_command_prints_the_table(tmp_path: Path) -> None:
     assert result.output.splitlines()[0] == "| Environment | Score | Floor | a |"
     with pytest.raises(ConfigurationError, match="holds no comparison"):
         build_matrix(tmp_path / "nothing")
+
+
+def test_what_all_environments_share_stands_in_the_head(tmp_path: Path) -> None:
+    runs = [run("a", 0, 0.9, env={"level": "easy"}), run("a", 0, 0.8, env={"level": "easy"})]
+    runs[1].spec = replace(runs[1].spec, env_id="TextGen/Copy-v0")
+    lines = build_matrix(write(tmp_path, *runs), audited=False)
+    head, _, *rows = markdown(lines)
+    assert head.startswith("| TextGen/…-v0(level=easy) | Score |")
+    assert [row.split(" |")[0] for row in rows] == ["| Reviews", "| Copy"]
+    assert table_name(lines) == "matrix of TextGen/…-v0(level=easy)"
+
+
+def test_a_page_of_the_docs_is_renewed_between_its_marks(tmp_path: Path) -> None:
+    runs = [run("a", 0, 0.9), run("a", 0, 0.8)]
+    runs[1].spec = replace(runs[1].spec, env_id="TextGen/Copy-v0")
+    write(tmp_path, *runs)
+    begin, end = marks_of("matrix of TextGen/…-v0")
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n\n{begin}\nstale words\n{end}\nafter\n", encoding="utf-8")
+    words = ["bench", "matrix", str(tmp_path), "--quick", "--page", str(page)]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(f"before\n\n{begin}\n\n| TextGen/…-v0 | Score")
+    assert "stale words" not in text
+    assert text.endswith("after\n")

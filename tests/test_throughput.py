@@ -15,6 +15,7 @@ import pytest
 
 from textgym import tasks
 from textgym.benchmarks import throughput
+from textgym.benchmarks.pages import marks_of, renew_page
 from textgym.errors import ConfigurationError
 
 
@@ -103,10 +104,10 @@ def test_the_suite_as_a_table_names_tasks_machine_and_day() -> None:
 
 def test_the_table_of_a_page_is_renewed_and_the_rest_stays(tmp_path: Path) -> None:
     page = tmp_path / "speed.md"
-    begin, end = throughput.MARKS
+    begin, end = marks_of(throughput.TABLE)
     page.write_text(f"before\n{begin}\nold\n{end}\nafter é\n", encoding="utf-8")
     for lines in (["| new |"], ["| newer |", "below"]):
-        throughput.renew_page(page, lines)
+        renew_page(page, throughput.TABLE, lines)
         table = "\n".join(lines)
         assert page.read_text(encoding="utf-8") == f"before\n{begin}\n\n{table}\n\n{end}\nafter é\n"
 
@@ -119,12 +120,13 @@ def test_a_page_without_marks_is_refused_before_anything_is_measured(tmp_path: P
     (tmp_path / "other.md").write_text("no marks\n", encoding="utf-8")
     for name in ("other.md", "missing.md"):
         with pytest.raises(ConfigurationError, match=f"{name}'?: expected a file with the lines"):
-            throughput.renew_page(tmp_path / name, measure())
+            renew_page(tmp_path / name, throughput.TABLE, measure())
 
 
 def test_the_page_on_speed_has_a_place_for_the_table() -> None:
     text = (Path(__file__).parent.parent / "docs" / "speed.md").read_text(encoding="utf-8")
-    assert text.index(throughput.MARKS[0]) < text.index(throughput.MARKS[1])
+    begin, end = marks_of(throughput.TABLE)
+    assert text.index(begin) < text.index(end)
 
 
 def test_every_task_is_measured_against_cartpole() -> None:

@@ -61,6 +61,8 @@ def build_policy(config: ModelConfig, task: Task, *, seed: int, value_head: bool
     begin_id: int | None = task.tokenizer.vocab_size
     if config.model is None:
         lm = _from_scratch(config, task, width, seed)
+        # Set afterwards: a model that is built with it never learns what this id, the begin token, stands for.
+        lm.config.pad_token_id = lm.generation_config.pad_token_id = begin_id
     else:
         lm = _load(config, task, width)
         begin_id = None if _brings_begin(task) else begin_of(lm.config.get_text_config(), config.model)
@@ -80,7 +82,7 @@ def _from_scratch(config: ModelConfig, task: Task, width: int, seed: int) -> Any
 
     v = task.tokenizer.vocab_size
     ends: Any = list(task.tokenizer.eos_ids)
-    ids: dict[str, Any] = {"vocab_size": v + 1, "bos_token_id": v, "eos_token_id": ends, "pad_token_id": v}
+    ids: dict[str, Any] = {"vocab_size": v + 1, "bos_token_id": v, "eos_token_id": ends}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spawn_seed(seed, "weights"))
         if config.architecture == "gpt2":

@@ -1,4 +1,4 @@
-"""``textgym bench``: ``run``, ``report``, ``matrix``, ``throughput``, ``resets``, ``rendering`` and ``solving``."""
+"""``textgym bench``: ``run``, ``report``, ``matrix``, ``throughput``, ``optimality``, ``resets`` and so on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from textgym.cli.options import make_folder
+from textgym.cli.options import EnvId, Settings, make_folder, one_thread, read_settings
 from textgym.errors import missing_dependency
 from textgym.progress import ComparisonProgress
 
@@ -55,11 +55,18 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder that `textgym ben
 def matrix(
     folder: Annotated[Path, typer.Argument(help="Folder that `textgym bench run` wrote.")],
     quick: Annotated[bool, typer.Option("--quick", help="Leave out the degenerate writers, which take time.")] = False,
+    page: Annotated[Path | None, typer.Option(help="Renew the table in this page, such as docs/matrix.md.")] = None,
 ) -> None:
     """Print every agent on every environment as a Markdown table; bold where an agent has beaten it."""
-    from textgym.benchmarks.matrix import build_matrix, markdown
+    from textgym.benchmarks.matrix import build_matrix, markdown, table_name
+    from textgym.benchmarks.pages import renew_page
 
-    for line in markdown(build_matrix(folder, audited=not quick)):
+    lines = build_matrix(folder, audited=not quick)
+    if page is not None:
+        renew_page(page, table_name(lines), markdown(lines))
+        typer.echo(f"renewed: {page}")
+        return
+    for line in markdown(lines):
         typer.echo(line)
 
 
@@ -87,6 +94,7 @@ def throughput(
     """Measure tokens a second against Gymnasium's CartPole, as ratios within this run."""
     from textgym.benchmarks import overlaps as overlap_scores
     from textgym.benchmarks import throughput
+    from textgym.benchmarks.pages import renew_page
 
     tabled = markdown or page is not None
     if tabled and not suite:
@@ -103,7 +111,7 @@ def throughput(
     elif tabled:
         lines = throughput.markdown(throughput.measure_suite(rounds=rounds, seconds=seconds), rounds=rounds)
         if page is not None:
-            throughput.renew_page(page, lines)
+            renew_page(page, throughput.TABLE, lines)
             lines = iter([f"renewed: {page}"])
     elif suite:
         lines = throughput.suite(rounds=rounds, seconds=seconds)
@@ -121,6 +129,35 @@ def _language_model_lines(rounds: int | None, *, quick: bool) -> Iterator[str]:
     if quick:
         return throughput.report((throughput.SMALL,), rounds=rounds or 2)
     return throughput.report(rounds=rounds or 3)
+
+
+def optimality(
+    env: EnvId = "TextGen-v0",
+    settings: Settings = None,
+    agent: Annotated[list[str] | None, typer.Option(help="rloo, grpo or lm_ppo; repeatable. [default: all]")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each agent.")] = 5,
+    steps: Annotated[int, typer.Option(min=1, help="Tokens that each run may write.")] = 60_000,
+    temperature: Annotated[float, typer.Option(min=1e-6, help="What a nat of divergence costs.")] = 0.2,
+    page: Annotated[Path | None, typer.Option(help="Renew the table in this page of the docs.")] = None,
+) -> None:
+    """Train language models and print how much of the exact soft optimum they reach."""
+    from textgym.benchmarks.pages import renew_page
+    from textgym.factory import EnvFactory
+
+    try:
+        from textgym.agents.lm import optimality
+    except ImportError as error:
+        raise missing_dependency(error.name or "torch", "lm", "textgym bench optimality") from error
+    envs = EnvFactory(env, read_settings(settings or ["level=tiny"], None))
+    one_thread()
+    lines = optimality.report(
+        envs, agents=agent or optimality.AGENTS, seeds=seeds, steps=steps, temperature=temperature
+    )
+    if page is not None:
+        renew_page(page, "share of the soft optimum", lines)
+        lines = iter([f"renewed: {page}"])
+    for line in lines:
+        typer.echo(line)
 
 
 def resets(
