@@ -18,7 +18,7 @@ when it is a reference word for word, so that ``tom and mary`` and ``mary and to
 ======  =========  ======================  =========================================  ======  =======
 level   sentences  people, rooms, things   questions                                  tokens  prompts
 ======  =========  ======================  =========================================  ======  =======
-easy            2  3, 3, 0                 where, of people                                2       96
+easy            2  4, 4, 0                 where, of people                                2      400
 medium     3 to 4  3, 4, 3                 where, who has, yes or no                       3      512
 hard       6 to 9  5, 6, 6                 all                                             8      768
 ======  =========  ======================  =========================================  ======  =======
@@ -130,7 +130,7 @@ ANSWERS = {"who has": ("nobody",), "how many": NUMBERS, "whether": ("yes", "no")
 ASKING = ("?", "where", "who", "what", "how", "many", "is", "in", "has", "have", "does", "things")
 
 LEVELS = (
-    Level("easy", Cast(3, 3, 0), 2, 2, ("where",), 2, 96),
+    Level("easy", Cast(4, 4, 0), 2, 2, ("where",), 2, 400),
     Level("medium", Cast(3, 4, 3), 3, 4, ("where", "who has", "whether"), 3, 512),
     Level("hard", Cast(5, 6, 6), 6, 9, tuple(QUESTIONS), 8, 768),
 )
