@@ -120,7 +120,7 @@ class StreamedPrompts(Sequence[Prompt]):
         return divmod(wanted % self._size, self._chunk)
 
     @property
-    def batches(self) -> range:
+    def batches(self) -> Sequence[int]:
         """The numbers of all batches."""
         return range(-(-self._size // self._chunk))
 
