@@ -172,6 +172,7 @@ agents.lm.*
 agents.lm
 agents.*
 agents.registry
+agents.lm.optimality
 agents
 benchmarks.stats
 benchmarks.meter
