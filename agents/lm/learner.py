@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
 
 from textgym.agents.lm import sft
 from textgym.agents.lm.agent import LMAgent
@@ -18,7 +17,6 @@ class Learner(LMAgent):
     """The frame of PPO, GRPO and REINFORCE: warm start, reference, then :meth:`improve`."""
 
     config: TrainingConfig
-    needs_reference: ClassVar[bool] = True
 
     def train(self, envs: EnvFactory, total_steps: int) -> None:
         """Learns from demonstrations, keeps a copy as the reference, and goes on with the algorithm."""
