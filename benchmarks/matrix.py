@@ -58,12 +58,12 @@ class Line:
         return None if self.floor is None else self.floor + (1.0 - self.floor) / 2.0
 
     def beaten_by(self) -> list[str]:
-        """The agents whose interval lies above the bar."""
+        """The agents whose interval lies above the bar; a single run has none."""
         bar = self.bar
         return [
             agent
             for agent, cell in self.cells.items()
-            if bar is not None and cell.interval is not None and cell.interval.low > bar
+            if bar is not None and cell.runs > 1 and cell.interval is not None and cell.interval.low > bar
         ]
 
 
@@ -137,4 +137,5 @@ def _text(cell: Cell, beaten: bool) -> str:
     text = f"{cell.interval.estimate:.2f}"
     text = f"**{text}**" if beaten else text
     failed = f", {cell.failed} failed" if cell.failed else ""
-    return f"{text} ({cell.interval.low:.2f} to {cell.interval.high:.2f}{failed})"
+    spread = f"{cell.interval.low:.2f} to {cell.interval.high:.2f}" if cell.runs > 1 else "one run"
+    return f"{text} ({spread}{failed})"

@@ -57,7 +57,7 @@ def test_an_environment_is_beaten_above_halfway_from_the_floor(tmp_path: Path) -
 
 
 def test_failures_stay_in_the_table(tmp_path: Path) -> None:
-    runs = [run("a", 0, 0.9), run("a", 1, None), run("b", 0, None)]
+    runs = [run("a", 0, 0.9), run("a", 1, None), run("a", 2, 0.9), run("b", 0, None)]
     head, _, row = markdown(build_matrix(write(tmp_path, *runs), audited=False))
     assert head == "| Environment | Score | Floor | a | b |"
     assert row == "| TextGen/Reviews-v0 | gold | 0.50 | **0.90** (0.90 to 0.90, 1 failed) | failed |"
@@ -111,3 +111,9 @@ def test_a_page_of_the_docs_is_renewed_between_its_marks(tmp_path: Path) -> None
     assert text.startswith(f"before\n\n{begin}\n\n| TextGen/…-v0 | Score")
     assert "stale words" not in text
     assert text.endswith("after\n")
+
+
+def test_a_single_run_has_no_interval_and_beats_nothing(tmp_path: Path) -> None:
+    lines = build_matrix(write(tmp_path, run("a", 0, 1.0)), audited=False)
+    assert lines[0].beaten_by() == []
+    assert list(markdown(lines))[-1].endswith("| 1.00 (one run) |")
