@@ -56,7 +56,8 @@ def save_trained_bpe(folder: Path, size: int) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     syllables = ("ka", "mo", "ti", "ru", "se", "la", "vo", "ne", "shi", "pan", "dor", "gli", "ust", "ber")
-    words = ["".join(parts) for count in (1, 2, 3) for parts in itertools.product(syllables, repeat=count)]
+    counts = (1, 2, 3) if size <= 3_000 else (1, 2, 3, 4)  # three syllables do not make more pairs than that
+    words = ["".join(parts) for count in counts for parts in itertools.product(syllables, repeat=count)]
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
