@@ -39,6 +39,8 @@ automata
 grammars
 characters
 comparisons
+bradley_terry
+annotators
 ngrams
 huggingface_models
 language_models

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from textgym.comparisons import BoltzmannAnnotator
+from textgym.annotators import BoltzmannAnnotator
 from textgym.episodes import EpisodeBatch, Prompt
 from textgym.errors import ConfigurationError, TaskError, UnknownNameError
 from textgym.exact import solve

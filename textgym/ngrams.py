@@ -18,7 +18,8 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.comparisons import Comparison, SparseRows, fit_bradley_terry
+from textgym.bradley_terry import SparseRows, fit_bradley_terry
+from textgym.comparisons import Comparison
 from textgym.errors import ConfigurationError, RewardError
 from textgym.tokenizers import Tokenizer, fingerprint
 

@@ -14,7 +14,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.comparisons import BoltzmannAnnotator
+from textgym.annotators import BoltzmannAnnotator
 from textgym.episodes import EpisodeBatch
 from textgym.ngrams import NGramModel, fit_ngrams
 from textgym.rewards.preference import PreferenceReward

@@ -18,8 +18,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from textgym.annotators import BoltzmannAnnotator
 from textgym.characters import list_kinds
-from textgym.comparisons import BoltzmannAnnotator
 from textgym.episodes import EpisodeBatch, Score
 from textgym.grammars import read_words
 from textgym.ngrams import NGramModel, fit_ngrams

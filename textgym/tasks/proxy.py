@@ -36,8 +36,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from textgym.annotators import BoltzmannAnnotator
 from textgym.automata import Automaton
-from textgym.comparisons import BoltzmannAnnotator
 from textgym.diagnostics import Complete, diagnostic, letters, name_generator
 from textgym.episodes import EpisodeBatch, Prompt
 from textgym.ngrams import fit_ngrams
