@@ -19,6 +19,9 @@ from textgym.agents.lm.slots import Slots
 PACKED_FROM = 2**17
 """Entries of a weight from which on packing pays; a call of oneDNN alone costs as much as a small product."""
 
+SMALL_ATTENTION = 2**20
+"""Entries of the keys up to which two plain products are faster than PyTorch's attention."""
+
 Layer = tuple[Tensor, Tensor | None]
 """Weight and bias; the weight is packed or as :func:`torch.nn.functional.linear` takes it."""
 
@@ -86,22 +89,37 @@ class LeanGPT2:
         position = slots.lengths[rows]
         places = torch.where(alive, position, slots.width)
         hidden = self.tokens[ids] + self.positions[torch.where(alive, position, 0)]
-        mask = torch.where(slots.columns[:longest] <= position[:, None], 0.0, -torch.inf)[:, None, None]
         size = hidden.shape[-1] // self.heads
+        mask = torch.where(slots.columns[:longest] <= position[:, None], 0.0, -torch.inf)
+        mask = mask.repeat_interleave(self.heads, dim=0)[:, None]
+        heads = rows[:, None] * self.heads + torch.arange(self.heads)
+        spots = (heads * (slots.width + 1) + places[:, None]).view(-1)
         for layer, (first, second, attend, project, widen, narrow) in zip(slots.cache.layers, self.blocks, strict=True):
             normed = _norm(hidden, first, self.epsilon)
             queries, keys, values = _linear(normed, attend).view(batch, 3, self.heads, size).unbind(1)
-            layer.keys[rows, :, places] = keys
-            layer.values[rows, :, places] = values
-            mixed = scaled_dot_product_attention(
-                queries[:, :, None], layer.keys[seen, :, :longest], layer.values[seen, :, :longest], attn_mask=mask
-            )
+            layer.keys.view(-1, size).index_copy_(0, spots, keys.reshape(-1, size))
+            layer.values.view(-1, size).index_copy_(0, spots, values.reshape(-1, size))
+            mixed = _attend(queries, layer.keys[seen, :, :longest], layer.values[seen, :, :longest], mask)
             hidden = hidden + _linear(mixed.reshape(batch, -1), project)
             normed = _norm(hidden, second, self.epsilon)
             hidden = hidden + _linear(gelu(_linear(normed, widen), approximate="tanh"), narrow)
         slots.lengths[rows] = position + alive
         hidden = _norm(hidden, self.final, self.epsilon)
         return _linear(hidden, self.head), hidden
+
+
+def _attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+    """``(B, H, D)`` what each head takes from ``(B, H, L, D)`` keys and values; the mask ``(B * H, 1, L)`` is added.
+
+    PyTorch's own attention is made for many queries: for one, and little to look at, two products are faster.
+    """
+    batch, heads, longest, size = keys.shape
+    if keys.numel() > SMALL_ATTENTION:
+        mask = mask.view(batch, heads, 1, longest)
+        return scaled_dot_product_attention(queries[:, :, None], keys, values, attn_mask=mask)[:, :, 0]
+    keys, values = keys.flatten(0, 1), values.flatten(0, 1)
+    scores = torch.baddbmm(mask, queries.reshape(-1, 1, size), keys.transpose(1, 2), alpha=size**-0.5)
+    return torch.bmm(scores.softmax(dim=-1), values).view(batch, heads, size)
 
 
 def _pack(weight: Tensor, bias: Tensor | None, rows: int) -> Layer:
