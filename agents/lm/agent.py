@@ -17,7 +17,7 @@ from torch import Tensor
 from textgym.agents.base import make_config, read_card, tokens_of, write_card
 from textgym.agents.lm.building import add_adapters, build_policy
 from textgym.agents.lm.checkpoints import remove_checkpoint
-from textgym.agents.lm.export import EXTRAS, find_folder, load_tokenizer, to_transformers, write_model
+from textgym.agents.lm.export import EXTRAS, load_tokenizer, to_transformers, write_model
 from textgym.agents.lm.health import Log
 from textgym.agents.lm.model import LegalTokens, LMPolicy, Unadapted
 from textgym.agents.lm.reader import Reader
@@ -25,6 +25,7 @@ from textgym.agents.lm.rollout import collect
 from textgym.agents.lm.sampling import draw, masked_log_probs, top_p_mask
 from textgym.errors import BudgetSpent, ConfigurationError
 from textgym.factory import EnvFactory
+from textgym.folders import find_folder
 from textgym.huggingface_models import find_device, load_causal_lm
 from textgym.keys import spawn_seed
 

@@ -18,9 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from textgym.agents.lm.export import find_folder, old_of, replace_folder
 from textgym.errors import ConfigurationError
 from textgym.factory import EnvFactory
+from textgym.folders import find_folder, old_of, replace_folder
 
 FOLDER = "checkpoint"
 STATE = "state.json"

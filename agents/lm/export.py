@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from textgym.agents.lm.model import LMPolicy
+from textgym.folders import replace_folder
 from textgym.huggingface import HuggingFaceTokenizer
 from textgym.tokenizers import (
     NO_SPACE_AFTER_PATTERN,
@@ -159,29 +159,3 @@ def _generation(policy: LMPolicy, lm: Any, max_new_tokens: int | None, top_p: fl
     if max_new_tokens is not None:
         config.max_new_tokens, config.max_length = max_new_tokens, None
     return config
-
-
-def replace_folder(scratch: Path, path: Path) -> None:
-    """Puts a finished folder in the place of another.
-
-    Whenever the process dies, the old folder or the new one is whole: at ``path``, or between the two renames at
-    :func:`old_of`, which is only ever emptied while ``path`` is there.
-    """
-    old = old_of(path)
-    if path.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        os.replace(path, old)
-    os.replace(scratch, path)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def old_of(path: Path) -> Path:
-    """Where a folder stands while it is being replaced."""
-    return path.with_name(f".{path.name}.old")
-
-
-def find_folder(path: Path) -> Path | None:
-    """The folder, brought back where the process died while it was being replaced; None where there is none."""
-    if not path.is_dir() and old_of(path).is_dir():
-        os.replace(old_of(path), path)
-    return path if path.is_dir() else None

@@ -13,7 +13,7 @@ import numpy as np
 from textgym.agents.base import write_atomically
 from textgym.agents.lm.rollout import Rollout
 from textgym.episodes import STOP_REASONS
-from textgym.errors import MissingDependencyError
+from textgym.errors import missing_dependency
 
 FILE = "training.jsonl"
 
@@ -112,7 +112,7 @@ class Log:
     def close(self) -> None:
         """Closes TensorBoard's files."""
         if self._board is not None:
-            self._board.flush()
+            self._board.close()
 
     def last_good(self) -> str:
         """Where the weights before the present update are."""
@@ -151,7 +151,5 @@ def _summary_writer(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise MissingDependencyError(
-            "tensorboard=True needs the package 'tensorboard': pip install tensorboard"
-        ) from error
+        raise missing_dependency("tensorboard", "tensorboard", "tensorboard=True") from error
     return SummaryWriter(str(folder / "tensorboard"))
