@@ -74,6 +74,20 @@ def described(log_probs: Tensor, tokens: np.ndarray, wrote: np.ndarray) -> tuple
     return log_probs.gather(-1, written[..., None])[..., 0].masked_fill(~mine, 0.0), entropy.masked_fill(~mine, 0.0)
 
 
+def test_a_prompt_that_brings_its_own_beginning_is_read_as_it_is(task: Task, texts: Any) -> None:
+    tokens, wrote = texts[0], texts[1]
+    policy = policy_of(task)
+    policy.begin_id = None
+    expected, _ = described(whole(policy, tokens, wrote)[0], tokens, wrote)
+    with torch.no_grad():
+        torch.testing.assert_close(policy.score(tokens, wrote).log_probs, expected, **CLOSE)
+        first = tokens[0][tokens[0] != policy.vocab_size].astype(np.int64)
+        logits = policy.lm(input_ids=torch.from_numpy(first[None])).logits[0, -1, : policy.vocab_size]
+        legal = torch.from_numpy(policy.legal.fixed)
+        alone = (logits / policy.temperature).masked_fill(~legal, -torch.inf).log_softmax(-1)
+        torch.testing.assert_close(policy.next_log_probs(tokens[:1])[0], alone, **CLOSE)
+
+
 def test_where_rules_leave_nothing_the_end_is_left(task: Task) -> None:
     def forbid(tokenizer: Any, completions: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         return np.repeat(lengths[:, None] < 2, tokenizer.vocab_size, axis=1)
