@@ -14,6 +14,8 @@ def problems(wheel: Path) -> list[str]:
     found = [] if tops == {"textgym"} else [f"top level is {sorted(tops)}, expected textgym alone"]
     wanted = ["textgym/py.typed", "textgym/agents/q_learning.py", "textgym/benchmarks/__init__.py"]
     wanted += [f"textgym/assets/{path.name}" for path in Path("textgym/assets").glob("*.*") if path.suffix != ".py"]
+    pages = [path for folder in ("templates", "static") for path in Path("textgym/feedback", folder).iterdir()]
+    wanted += [path.as_posix() for path in pages]
     found += [f"{name} is missing" for name in wanted if name not in names]
     return found
 

@@ -23,10 +23,11 @@ _LAZY = {
     "score": "textgym.writing",
 }
 _SUBMODULES = (
-    "agents audit automata benchmarks checks cli colours comparisons configuration constraints core env episodes "
-    "errors evaluation exact factory grammars huggingface_models integrations keys language_models metrics ngrams "
-    "observations overlap pictures playing prompts registration rendering returns rewards scales scoring task tasks "
-    "tokenizers vector_env wrappers writing"
+    "agents annotators audit automata benchmarks biases checks cli colours comparison_files comparisons "
+    "configuration constraints core davidson env episodes errors evaluation exact factory feedback grammars "
+    "huggingface_models integrations keys language_models metrics ngrams observations overlap pictures playing "
+    "prompts registration rendering returns rewards scales scoring task tasks text_scores tokenizers vector_env "
+    "wrappers writing"
 ).split()
 
 __all__ = ["__version__", *_LAZY]

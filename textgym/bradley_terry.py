@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textgym.errors import ConfigurationError
+from textgym.newton import Slope, minimise
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -24,10 +25,11 @@ def preference_probability(left: Floats, right: Floats, *, temperature: float = 
         >>> preference_probability(np.array([1.0, 3.0]), np.array([1.0, 1.0])).round(3).tolist()
         [0.5, 0.881]
     """
-    return _sigmoid((left - right) / temperature)
+    return sigmoid((left - right) / temperature)
 
 
-def _sigmoid(margins: Floats) -> Floats:
+def sigmoid(margins: Floats) -> Floats:
+    """The logistic function, ``1 / (1 + exp(-margins))``, of numbers of any size."""
     small = np.exp(-np.abs(margins))  # never overflows
     return np.where(margins >= 0, 1.0, small) / (1.0 + small)
 
@@ -83,44 +85,35 @@ def fit_bradley_terry(
             f"penalty={penalty!r}: expected a number above 0 (without one, the optimum may be at infinity)"
         )
 
-    def loss(weights: Floats) -> float:
-        return float(np.logaddexp(0.0, -differences.times(weights)).sum() + 0.5 * penalty * (weights**2).sum())
-
-    weights = np.zeros(differences.shape[1])
-    for _ in range(max_iterations):
-        doubt = _sigmoid(-differences.times(weights))  # the probability of the opposite choice
-        gradient = penalty * weights - differences.transposed_times(doubt)
-        # The loss curves by penalty at least, so this bounds the distance to the optimum.
-        if _norm(gradient) <= penalty * tolerance:
-            return weights
-        precision = max(min(0.1, 0.01 * _norm(gradient) ** 0.5) * _norm(gradient), 0.1 * penalty * tolerance)
-        step = _newton_step(differences, gradient, doubt * (1.0 - doubt), penalty, precision)
-        # Far away a full step can overshoot; close by, the loss cannot tell the last digits apart.
-        now = loss(weights)
-        while _norm(step) > 1e-3 and loss(weights + step) > now:
-            step = 0.5 * step
-        weights = weights + step
-    raise ConfigurationError(f"no optimum within {max_iterations} steps; raise max_iterations, penalty or tolerance")
+    # The loss curves by penalty at least, so the gradient bounds the distance to the optimum.
+    return minimise(
+        _Logistic(differences, penalty),
+        np.zeros(differences.shape[1]),
+        steepness=penalty * tolerance,
+        max_iterations=max_iterations,
+    )
 
 
-def _newton_step(differences: SparseRows, gradient: Floats, spread: Floats, penalty: float, precision: float) -> Floats:
-    """Solves ``(penalty + X' diag(spread) X) step = -gradient`` by preconditioned conjugate gradients."""
-    shares = differences.values**2 * spread[differences.rows]
-    diagonal = penalty + np.bincount(differences.columns, shares, differences.shape[1])
-    step, rest = np.zeros_like(gradient), -gradient
-    direction = rest / diagonal
-    fit = (rest * direction).sum()
-    for _ in range(10 * len(gradient)):
-        curved = penalty * direction + differences.transposed_times(spread * differences.times(direction))
-        size = fit / (direction * curved).sum()
-        step, rest = step + size * direction, rest - size * curved
-        if _norm(rest) <= precision:
-            break
-        scaled = rest / diagonal
-        previous, fit = fit, (rest * scaled).sum()
-        direction = scaled + fit / previous * direction
-    return step
+@dataclass(frozen=True)
+class _Logistic:
+    """What :func:`fit_bradley_terry` minimises."""
 
+    differences: SparseRows
+    penalty: float
 
-def _norm(vector: Floats) -> float:
-    return float(np.sqrt((vector**2).sum()))
+    def value(self, weights: Floats) -> float:
+        misses = np.logaddexp(0.0, -self.differences.times(weights)).sum()
+        return float(misses + 0.5 * self.penalty * (weights**2).sum())
+
+    def slope(self, weights: Floats) -> Slope:
+        rows, penalty = self.differences, self.penalty
+        doubt = sigmoid(-rows.times(weights))  # the probability of the opposite choice
+        spread = doubt * (1.0 - doubt)
+
+        def curve(vector: Floats) -> Floats:
+            return penalty * vector + rows.transposed_times(spread * rows.times(vector))
+
+        shares = np.bincount(rows.columns, rows.values**2 * spread[rows.rows], rows.shape[1])
+        return Slope(
+            penalty * weights - rows.transposed_times(doubt), curve, np.asarray(penalty + shares, dtype=np.float64)
+        )

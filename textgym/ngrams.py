@@ -210,15 +210,8 @@ def fit_ngrams(
     """
     if not comparisons:
         raise ConfigurationError("no comparisons: expected at least one")
-    texts = [ids for item in comparisons for ids in (item.chosen_ids, item.rejected_ids)]
-    words = {text: _prompt_words(tokenizer.encode(text), tokenizer) for text in {item.prompt for item in comparisons}}
-    shared = frozenset.intersection(*words.values())  # in every prompt: would say nothing that ANY does not say
-    contexts = [words[item.prompt] - shared for item in comparisons for _ in range(2)]
-    owners, features = _count_ngrams(texts, contexts, tokenizer)
-    features, columns = _select(features, minimum_count, tokenizer.vocab_size)
-    kept = columns >= 0
-    signs = np.where(owners % 2 == 0, 1.0, -1.0)
-    differences = _merge(owners[kept] // 2, columns[kept], signs[kept], (len(comparisons), len(features)))
+    pairs = [(item.prompt, item.chosen_ids, item.rejected_ids) for item in comparisons]
+    features, differences = compare_ngrams(pairs, tokenizer, minimum_count=minimum_count)
     return NGramModel(
         vocabulary=tuple(tokenizer.tokens),
         tokenizer_fingerprint=fingerprint(tokenizer),
@@ -226,6 +219,30 @@ def fit_ngrams(
         features=features,
         weights=fit_bradley_terry(differences, penalty=penalty),
     )
+
+
+def compare_ngrams(
+    pairs: Sequence[tuple[str, Sequence[int], Sequence[int]]], tokenizer: Tokenizer, *, minimum_count: int = 5
+) -> tuple[Integers, SparseRows]:
+    """The n-grams of pairs of texts, and how often each stands in the first text more than in the second.
+
+    Args:
+        pairs: ``(N,)`` prompt, ids of the first text, ids of the second.
+        tokenizer: The vocabulary of those ids.
+        minimum_count: Features seen in fewer texts are left out.
+
+    Returns:
+        The features ``(F, 3)`` of an :class:`NGramModel`, and their differences ``(N, F)``.
+    """
+    texts = [ids for _, *both in pairs for ids in both]
+    words = {text: _prompt_words(tokenizer.encode(text), tokenizer) for text in {prompt for prompt, *_ in pairs}}
+    shared = frozenset.intersection(*words.values())  # in every prompt: would say nothing that ANY does not say
+    contexts = [words[prompt] - shared for prompt, *_ in pairs for _ in range(2)]
+    owners, features = _count_ngrams(texts, contexts, tokenizer)
+    features, columns = _select(features, minimum_count, tokenizer.vocab_size)
+    kept = columns >= 0
+    signs = np.where(owners % 2 == 0, 1.0, -1.0)
+    return features, _merge(owners[kept] // 2, columns[kept], signs[kept], (len(pairs), len(features)))
 
 
 def _merge(rows: Integers, columns: Integers, values: Floats, shape: tuple[int, int]) -> SparseRows:

@@ -11,7 +11,21 @@ from typing import Annotated
 
 import typer
 
-from textgym.cli import audit, check, comparing, listing, new_task, play, training
+from textgym.cli import (
+    audit,
+    check,
+    comparing,
+    label,
+    label_queries,
+    label_serve,
+    listing,
+    new_task,
+    overopt,
+    play,
+    rlhf,
+    rm,
+    training,
+)
 from textgym.errors import TextGymError
 
 USAGE_ERROR = 2
@@ -46,7 +60,9 @@ app.command()(training.agents)
 app.command()(training.train)
 app.command()(training.generate)
 app.command()(audit.audit)
+app.command()(rlhf.rlhf)
 app.command("new-task")(new_task.new_task)
+app.command("overopt")(overopt.overopt)
 
 bench = typer.Typer(no_args_is_help=True, help="Compare agents and measure speed.")
 bench.command()(comparing.run)
@@ -58,6 +74,22 @@ bench.command()(comparing.resets)
 bench.command()(comparing.rendering)
 bench.command()(comparing.solving)
 app.add_typer(bench, name="bench")
+
+reward_models = typer.Typer(no_args_is_help=True, help="Fit reward models, and say how good they are.")
+reward_models.command()(rm.train)
+reward_models.command()(rm.report)
+app.add_typer(reward_models, name="rm")
+
+labelling = typer.Typer(no_args_is_help=True, help="Have people compare texts, and see how far they agree.")
+labelling.command()(label_serve.serve)
+labelling.command()(label.create)
+labelling.command()(label.invite)
+labelling.command()(label.status)
+labelling.command()(label.export)
+labelling.command("import")(label.bring_in)
+labelling.command()(label.merge)
+labelling.command()(label_queries.queries)
+app.add_typer(labelling, name="label")
 
 
 def _tell_of_set(words: list[str]) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from textgym.rewards.combine import PerText, WeightedSum, as_reward
     from textgym.rewards.diversity import Diversity
     from textgym.rewards.fluency import CrossEntropy, Fluency
+    from textgym.rewards.judge import JudgeAnnotator, JudgeReward
     from textgym.rewards.lexicon import VaderSentiment, WordScores
     from textgym.rewards.match import EditSimilarity, ExactMatch
     from textgym.rewards.numeric import SquaredError
@@ -36,6 +37,8 @@ __all__ = [
     "EditSimilarity",
     "ExactMatch",
     "Fluency",
+    "JudgeAnnotator",
+    "JudgeReward",
     "Overlap",
     "PerText",
     "PreferenceReward",
@@ -54,6 +57,8 @@ _MODULES = {
     "EditSimilarity": "match",
     "ExactMatch": "match",
     "Fluency": "fluency",
+    "JudgeAnnotator": "judge",
+    "JudgeReward": "judge",
     "Overlap": "overlap",
     "PerText": "combine",
     "PreferenceReward": "preference",
@@ -77,6 +82,7 @@ REWARDS = {
     "squared_error": "textgym.rewards.numeric:SquaredError",
     "classifier": "textgym.rewards.classifier:ClassifierReward",
     "preference": "textgym.rewards.preference:PreferenceReward",
+    "judge": "textgym.rewards.judge:JudgeReward",
 }
 """Names that ship with textgym. Other packages add theirs through the entry-point group ``textgym.rewards``."""
 
@@ -105,7 +111,8 @@ def resolve_reward(spec: object, *, level: str | None = None) -> Score:
             - ``"module:attribute"``: a reward, a plain function, or a class, which is then called; Python must be able
               to import the module (the command line adds the current folder to its path);
             - a folder with a transformers classifier (``config.json``);
-            - a ``.safetensors`` file of a :class:`~textgym.rewards.preference.PreferenceReward`;
+            - a folder with a model learned from comparisons (``card.json``), or the ``.safetensors`` file of a
+              :class:`~textgym.rewards.preference.PreferenceReward`;
             - ``{"name": any of these strings, **params}``; the params go to the class.
         level: The task's level, for rewards that ship one model a level (``"reviews"``).
 
@@ -137,8 +144,10 @@ def _resolve_name(name: object, params: dict[str, Any], level: str | None) -> Sc
     if text in plugins:
         return _from_object(_load_plugin(plugins[text]), text, params)
     if text and Path(text).is_dir():
+        if (Path(text) / "card.json").is_file() and not (Path(text) / "config.json").is_file():
+            return _build(load_object(REWARDS["preference"], "reward"), text, {"path": text, **params})
         return _build(load_object(REWARDS["classifier"], "reward"), text, {"path_or_name": text, **params})
-    if Path(text).suffix in _WEIGHT_SUFFIXES:
+    if Path(text).suffix.lower() in _WEIGHT_SUFFIXES:
         return _build(load_object(REWARDS["preference"], "reward"), text, {"path": text, **params})
     if ":" in text:
         return _from_object(load_object(text, "reward"), text, params)

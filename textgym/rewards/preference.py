@@ -1,11 +1,13 @@
-"""A reward model learned from comparisons: Bradley-Terry on the n-grams of a text and its prompt.
+"""A reward model learned from comparisons, as a reward.
 
-The model (:mod:`textgym.ngrams`) knows no more of a text than pairs of neighbours, so it can be hacked:
-that is what it is for.
+The files that ship with textgym are linear in n-grams (:mod:`textgym.ngrams`): such a model knows no more of a text
+than pairs of neighbours, so it can be hacked, and that is what it is for. Models of one's own
+(:mod:`textgym.preference_models`) are folders.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,14 +19,16 @@ from textgym.automata import Automaton
 from textgym.episodes import EpisodeBatch
 from textgym.errors import ConfigurationError, unknown_name
 from textgym.ngrams import NGramModel
+from textgym.preference_models.cards import is_reward_model, refuse_pickle
+from textgym.preference_models.model import COEFFICIENT, RewardModel, check_aggregate
+from textgym.preference_models.ngram_members import NGramScorer
 from textgym.prompts import PromptTable
-from textgym.scoring import add_in_order
-from textgym.tokenizers import Tokenizer, fingerprint
+from textgym.tokenizers import Tokenizer
 
 Floats = NDArray[np.float64]
+ScoreOne = Callable[[PromptTable, int, list[int]], float]
+MakeAutomaton = Callable[[PromptTable, int, Tokenizer], Automaton]
 
-_PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
-_CHUNK = 4096  # prompts that are looked at together, of which there may be more than memory holds
 _ASSETS = Path(__file__).parent.parent / "assets"
 
 
@@ -33,11 +37,15 @@ class PreferenceReward:
     """Scores texts by a model that was learned from comparisons.
 
     Attributes:
-        path: A ``.safetensors`` file that :meth:`NGramModel.save` wrote.
+        path: A folder that :meth:`textgym.preference_models.RewardModel.save` wrote, or a ``.safetensors`` file of
+            :meth:`NGramModel.save`.
+        aggregate: How the members of an ensemble are made one: "mean", "worst" or "mean_minus_variance".
+        coefficient: What a unit of variance costs in the last of these.
 
     Raises:
         ConfigurationError: for a file that is missing, of another kind (pickles are never read), or learned
             for another vocabulary.
+        UnknownNameError: for another aggregate.
 
     Example:
         >>> reward = shipped(level="tiny")
@@ -46,125 +54,110 @@ class PreferenceReward:
     """
 
     path: str
+    aggregate: str = "mean"
+    coefficient: float = COEFFICIENT
     _cache: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", str(self.path))
-        if self.path.lower().endswith(_PICKLES):
+        check_aggregate(self.aggregate, self.coefficient)
+        refuse_pickle(Path(self.path))
+        if not is_reward_model(Path(self.path)) and not Path(self.path).is_file():
             raise ConfigurationError(
-                f"{self.path!r} looks like a pickle, which can run any code when it is read; "
-                "expected a .safetensors file written by NGramModel.save"
+                f"the preference model {self.path!r} does not exist; expected a .safetensors file, or a folder with "
+                "card.json and model.safetensors"
             )
-        if not Path(self.path).is_file():
-            raise ConfigurationError(f"the preference model {self.path!r} does not exist; expected a .safetensors file")
 
     @classmethod
-    def from_model(cls, model: NGramModel) -> PreferenceReward:
+    def from_model(
+        cls, model: NGramModel | RewardModel, *, aggregate: str = "mean", coefficient: float = COEFFICIENT
+    ) -> PreferenceReward:
         """A reward that lives in memory only, for trying a fresh fit; it cannot be pickled."""
+        check_aggregate(aggregate, coefficient)
         reward = object.__new__(cls)
-        object.__setattr__(reward, "path", "")
-        object.__setattr__(reward, "_cache", {"model": model})
+        for name, value in (("path", ""), ("aggregate", aggregate), ("coefficient", coefficient)):
+            object.__setattr__(reward, name, value)
+        object.__setattr__(reward, "_cache", {})
+        reward._take(model)
         return reward
 
     @property
     def model(self) -> NGramModel:
-        """The weights, read on first use."""
-        if "model" not in self._cache:
-            self._cache["model"] = NGramModel.load(self.path)
-        model: NGramModel = self._cache["model"]
+        """The weights of the n-grams, read on first use.
+
+        Raises:
+            ConfigurationError: where the model is not one of n-grams.
+        """
+        scorer = self._scorer
+        if scorer is None:
+            raise ConfigurationError(f"the preference model {self.path!r} is not one n-gram model: see reward_model")
+        return scorer.model
+
+    @property
+    def reward_model(self) -> RewardModel | None:
+        """The model of a folder, read on first use; None for a file."""
+        self._read()
+        model: RewardModel | None = self._cache["reward_model"]
         return model
 
     @property
     def range(self) -> tuple[float, float]:
         """Lowest and highest score."""
-        return self.model.range
+        model = self.reward_model
+        return self.model.range if model is None else model.range
 
     @property
-    def tokenizer_fingerprint(self) -> str:
-        """The one vocabulary that the model knows."""
-        return self.model.tokenizer_fingerprint
+    def tokenizer_fingerprint(self) -> str | None:
+        """The one vocabulary that the model knows; None for one that reads strings."""
+        model = self.reward_model
+        return self.model.tokenizer_fingerprint if model is None else model.tokenizer_fingerprint
 
     def __call__(self, batch: EpisodeBatch) -> Floats:
-        """Scores ``(B,)`` texts: one look-up for each pair of neighbours."""
-        if self._cache.get("prompts") is not batch.prompts or self._cache.get("tokenizer") is not batch.tokenizer:
-            self._prepare(batch.prompts, batch.tokenizer)
-        cache = self._cache
-        weights: Floats = cache["weights"]
-        size: int = cache["size"]
-        ids = batch.completion_ids
-        path = np.empty((ids.shape[1] + 2, len(ids)), dtype=np.int32)  # int64 takes twice as long
-        path[0] = size - 1
-        path[1:-1] = ids.T
-        path[-1] = size - 2
-        cells = path[:-1] * size
-        cells += path[1:]
-        cells += cache["firsts"].take(batch.prompt_indices)
-        scores = add_in_order(weights.take(cells))
-        np.maximum(scores, cache["low"], out=scores)
-        np.minimum(scores, cache["high"], out=scores)
+        """Scores ``(B,)`` texts."""
+        if "call" not in self._cache:
+            self._read()
+        scores: Floats = self._cache["call"](batch)
         return scores
 
-    def score_one(self, prompts: PromptTable, prompt_index: int, ids: list[int]) -> float:
-        """The score of one text, bit for bit as in a batch, without NumPy."""
-        cache = self._cache
-        if cache.get("prompts") is not prompts:
-            self._prepare(prompts, None)
-        table = cache["lists"].get(prompt_index) or self._list(prompt_index)
-        score, row = 0.0, table[-1]
-        for index in ids:
-            score += row[index]
-            row = table[index]
-        score += row[-2]
-        low, high = cache["low"], cache["high"]
-        return low if score < low else high if score > high else score
+    @property
+    def score_one(self) -> ScoreOne:
+        """``(prompts, prompt_index, ids) -> float``: one text, bit for bit as in a batch; of n-gram models alone."""
+        return self._ngrams("score_one").score_one
 
-    def automaton(self, prompts: PromptTable, prompt_index: int, tokenizer: Tokenizer) -> Automaton:
-        """The score as a finite machine whose state is the last word, for :func:`textgym.exact.solve`."""
-        if self._cache.get("prompts") is not prompts or self._cache.get("tokenizer") is not tokenizer:
-            self._prepare(prompts, tokenizer)
-        cache = self._cache
-        size: int = cache["size"]
-        table: Floats = cache["tables"][int(cache["firsts"][prompt_index]) // size**2]
-        words = np.repeat(np.arange(size - 2)[None], size, axis=0)  # reading a word leads to its own state
-        return Automaton(
-            size - 1, words, table[:, :-2], closings=table[:, -2], clip=(float(cache["low"]), float(cache["high"]))
-        )
+    @property
+    def automaton(self) -> MakeAutomaton:
+        """``(prompts, prompt_index, tokenizer)``: the score as a finite machine; of n-gram models alone."""
+        return self._ngrams("automaton").automaton
 
-    def _prepare(self, prompts: PromptTable, tokenizer: Tokenizer | None) -> None:
-        model = self.model
-        if tokenizer is not None and fingerprint(tokenizer) != model.tokenizer_fingerprint:
-            raise ConfigurationError(
-                f"the preference model {self.path!r} knows another vocabulary ({len(model.vocabulary)} tokens, "
-                f"{model.vocabulary[:3]}...) than {tokenizer!r}; fit one for this tokenizer or pass reward="
-            )
-        known = set(model.features[:, 0].tolist())
-        groups, firsts = dict[frozenset[int], int](), np.empty(len(prompts), dtype=np.int32)
-        size = len(model.vocabulary) + 2
-        for start in range(0, len(prompts), _CHUNK):
-            kinds = [frozenset(ids) & known for ids in prompts.ids[start : start + _CHUNK].tolist()]
-            numbers = [groups.setdefault(kind, len(groups)) for kind in kinds]
-            firsts[start : start + _CHUNK] = np.array(numbers) * size * size
-        self._cache.update(
-            tables=model.tables(list(groups)),
-            firsts=firsts,
-            size=size,
-            low=model.range[0],
-            high=model.range[1],
-            lists={},
-            tokenizer=tokenizer,
-            prompts=prompts,
-        )
-        self._cache["weights"] = self._cache["tables"].ravel()
+    @property
+    def _scorer(self) -> NGramScorer | None:
+        self._read()
+        scorer: NGramScorer | None = self._cache["scorer"]
+        return scorer
 
-    def _list(self, prompt_index: int) -> list[list[float]]:
-        cache = self._cache
-        group = int(cache["firsts"][prompt_index]) // cache["size"] ** 2
-        table: list[list[float]] = cache["tables"][group].tolist()
-        cache["lists"][prompt_index] = table
-        return table
+    def _ngrams(self, name: str) -> NGramScorer:
+        scorer = self._scorer
+        if scorer is None:
+            raise AttributeError(f"the preference model {self.path!r} has no {name}: it is not one n-gram model")
+        return scorer
+
+    def _read(self) -> None:
+        if "call" not in self._cache:
+            folder = Path(self.path)
+            self._take(RewardModel.load(folder) if is_reward_model(folder) else NGramModel.load(self.path))
+
+    def _take(self, model: NGramModel | RewardModel) -> None:
+        if isinstance(model, NGramModel):
+            scorer = NGramScorer(model, self.path)
+            self._cache.update(reward_model=None, scorer=scorer, call=scorer.score)
+            return
+        combined = model.combined(self.aggregate, self.coefficient)
+        single = None if combined.ngrams is None else NGramScorer(combined.ngrams.model, self.path)
+        call = combined.score if single is None else single.score
+        self._cache.update(reward_model=combined, scorer=single, call=call)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "_cache": {}}
+        return {"path": self.path, "aggregate": self.aggregate, "coefficient": self.coefficient, "_cache": {}}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PreferenceReward:
         return self

@@ -147,7 +147,7 @@ class Proxy:
         return fit(self.level)
 
     @property
-    def tokenizer_fingerprint(self) -> str:
+    def tokenizer_fingerprint(self) -> str | None:
         """The one vocabulary that the model knows."""
         return self.model.tokenizer_fingerprint
 

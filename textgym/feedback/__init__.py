@@ -1,0 +1,1 @@
+"""Human preference data: pairs of texts, whoever is asked about them, and what is made of the answers."""
