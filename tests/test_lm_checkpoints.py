@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 from small_lms import QUICK, TINY
 
 import textgym
-from textgym.agents.lm import checkpoints, export
+from textgym import folders
+from textgym.agents.lm import checkpoints
 from textgym.agents.lm.checkpoints import find_checkpoint, read_checkpoint, write_checkpoint
 from textgym.agents.lm.learner import Learner
 from textgym.agents.registry import make_agent
@@ -287,10 +288,10 @@ def test_the_folder_of_an_export_is_replaced_as_a_whole(tmp_path: Path) -> None:
     for folder, content in ((path, "old"), (scratch, "new")):
         folder.mkdir()
         (folder / "file").write_text(content, encoding="utf-8")
-    os.replace(path, export.old_of(path))  # where a process died between the two renames
-    found = export.find_folder(path)
+    os.replace(path, folders.old_of(path))  # where a process died between the two renames
+    found = folders.find_folder(path)
     assert found is not None
     assert (found / "file").read_text(encoding="utf-8") == "old"
-    export.replace_folder(scratch, path)
+    folders.replace_folder(scratch, path)
     assert (path / "file").read_text(encoding="utf-8") == "new"
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["model"]
