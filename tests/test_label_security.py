@@ -179,6 +179,16 @@ def test_a_plain_form_needs_the_token_of_its_page(room: Class) -> None:
     assert len(room.store.judgements()) == rows + 1
 
 
+def test_forms_that_are_none_are_an_answer_and_no_crash(room: Class) -> None:
+    many = {f"field {number}": "1" for number in range(30)}
+    stranger, person = room.client(), room.client(room.people[0])
+    assert stranger.post("/join", data=many).status_code == 422
+    assert person.post("/judgements", data=many).status_code == 422
+    secret = {"form_token": form_token(room.people[0].token), "task": "none", "choice": "left"}
+    for strength in ("9" * 5_000, "4", "\u0663"):
+        assert person.post("/judgements", data={**secret, "strength": strength}).status_code == 404
+
+
 def test_there_is_no_cors(room: Class) -> None:
     ann = room.client(room.people[0])
     for method in ("GET", "OPTIONS"):

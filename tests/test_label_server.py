@@ -32,6 +32,7 @@ from textgym.feedback.accuracy import LearningCurve, held_out_accuracy
 from textgym.feedback.display import pieces
 from textgym.feedback.live import Live
 from textgym.feedback.pairs import Pair
+from textgym.feedback.projects import StoreError
 from textgym.feedback.reranking import keep_order
 from textgym.feedback.server import LOCAL, find_socket, speller
 from textgym.feedback.store import Store
@@ -390,6 +391,30 @@ def test_the_order_is_kept_up_to_date(tmp_path: Path) -> None:
     with store:
         assert asyncio.run(work()) == "pair 4"
         assert Backwards.calls == 1
+
+
+def test_a_busy_database_does_not_end_the_ranking(tmp_path: Path) -> None:
+    class Busy:
+        calls = 0
+
+        def rank(self, pairs: Sequence[Pair], counts: Sequence[int], comparisons: Sequence[Comparison]) -> list[int]:
+            Busy.calls += 1
+            if Busy.calls < 3:
+                raise StoreError("the database is locked")
+            return list(range(len(pairs)))
+
+    async def work(store: Store) -> None:
+        ranking = asyncio.create_task(keep_order(store, Busy(), pause=0.0))
+        async with asyncio.timeout(60):
+            while Busy.calls < 3 and not ranking.done():
+                await asyncio.sleep(0)
+        ranking.cancel()
+        await asyncio.gather(ranking, return_exceptions=True)
+
+    store, _, _ = fill(tmp_path / "labels.sqlite", make_pairs(2))
+    with store:
+        asyncio.run(work(store))
+    assert Busy.calls == 3
 
 
 def test_a_taken_port_is_said_so() -> None:

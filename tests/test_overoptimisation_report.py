@@ -14,8 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from textgym import EnvFactory
-from textgym.agents.base import write_atomically
 from textgym.agents.registry import make_agent
+from textgym.atomic import write_whole
 from textgym.cli import app
 from textgym.cli.overopt import split_models
 from textgym.errors import ConfigurationError
@@ -182,7 +182,7 @@ def test_the_command_writes_everything_and_says_what_it_found(tmp_path: Path) ->
     agent = make_agent("q_learning", seed=0)
     agent.learn(EnvFactory("TextGen-v0", TINY), 2_000)
     agent.save(tmp_path / "q")
-    write_atomically(tmp_path / "q" / "env.json", json.dumps({"env_id": "TextGen-v0", "kwargs": TINY}))
+    write_whole(tmp_path / "q" / "env.json", json.dumps({"env_id": "TextGen-v0", "kwargs": TINY}))
     code, shown, problem = run(
         *("TextGen-v0", "--set", "level=tiny", "--pairs", "20,50", "--noise", "0.1", "--models", "unigram,reward"),
         *("--points", str(tmp_path / "q"), "--out", str(tmp_path / "out")),
@@ -200,6 +200,18 @@ def test_the_command_writes_everything_and_says_what_it_found(tmp_path: Path) ->
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         *("points.csv", "summary.csv", "fits.csv", "texts.csv", "overopt.svg", "overopt.html"),
     }
+
+
+def test_estimates_are_shown_with_their_errors_and_mistakes_without_a_table(tmp_path: Path) -> None:
+    out = ("--pairs", "20", "--noise", "0", "--out", str(tmp_path))
+    code, shown, problem = run("TextGen-v0", "--models", "unigram", "--set", "level=hard", "--samples", "100", *out)
+    assert code == 0, problem
+    assert "estimated from 100 texts a prompt" in shown
+    assert shown.splitlines()[0].startswith("proxy ")
+    assert re.search(r"^unigram .* -?[0-9.]+ ± 0\.[0-9]+ \(", shown, flags=re.MULTILINE)
+    code, shown, problem = run("TextGen-v0", "--models", "unigrm", *out)
+    assert "unigram" in str(problem)
+    assert (code, shown) == (1, "")
 
 
 def test_any_agent_with_probabilities_can_be_the_reference(tmp_path: Path) -> None:

@@ -122,8 +122,18 @@ def test_prompts_of_others_make_a_table_of_their_own() -> None:
 def test_ids_of_another_vocabulary_and_nothing_at_all_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="do not belong"):
         read_judgements([said("a", "a", "b", "left", left_ids=(99,), right_ids=(1,))], Texts(WORDS, TABLE))
-    with pytest.raises(ConfigurationError, match="1 that were skipped"):
+    with pytest.raises(ConfigurationError, match="all 1 comparisons were skipped: expected"):
         read_judgements([said("a", "a", "b", "skip")], Texts(WORDS, TABLE))
+    with pytest.raises(ConfigurationError, match="there are no comparisons"):
+        read_judgements([], Texts(WORDS, TABLE))
+
+
+def test_ids_that_spell_another_text_are_refused() -> None:
+    right = said("a", "b", "c", "left", left_ids=(B, EOS), right_ids=(C,))
+    assert len(read_judgements([right, said("a", "b", "zzz", "left")], Texts(WORDS, TABLE))) == 2
+    wrong = said("a", "b", "great", "left", left_ids=(B, EOS), right_ids=(C, EOS))
+    with pytest.raises(ConfigurationError, match=r"the token ids \[2, 3\] of 'great' spell 'c' in .*name the"):
+        read_judgements([right, wrong], Texts(WORDS, TABLE))
 
 
 @pytest.mark.parametrize("seed", range(5))

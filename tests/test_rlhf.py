@@ -16,7 +16,8 @@ from textgym.comparison_files import read_comparisons
 from textgym.errors import ConfigurationError, TextGymError
 from textgym.feedback.terminal import TerminalGatherer
 from textgym.rlhf import Plan, run_loop
-from textgym.rlhf.stages import COMPARISONS, PAIRS
+from textgym.rlhf.plan import COMPARISONS
+from textgym.rlhf.stages import PAIRS
 
 TINY = Plan(pairs=80, algo="q_learning", steps=6_000, env={"level": "tiny"})
 EASY = Plan(pairs=300, algo="q_learning", steps=30_000)
@@ -79,7 +80,7 @@ def test_an_unfinished_stage_is_done_again(tmp_path: Path) -> None:
 
 
 def test_another_plan_is_refused_and_the_field_named(done: tuple[Path, list[Any]]) -> None:
-    with pytest.raises(ConfigurationError, match="steps was 30000 and is 40000"):
+    with pytest.raises(ConfigurationError, match=r"steps was 30000 and is 40000.*--labels .*comparisons\.jsonl"):
         run_loop(replace(EASY, steps=40_000), done[0])
 
 
@@ -109,12 +110,96 @@ def test_a_classifier_takes_the_place_of_everything_before(tmp_path: Path) -> No
     assert str(folder) in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
+def test_an_agent_of_ones_own_writes_in_the_second_round_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from textgym.agents.q_learning import QLearning\n\n\nclass Mine(QLearning):\n    pass\n"
+    (tmp_path / "an_agent_of_mine.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    plan = replace(TINY, algo="an_agent_of_mine:Mine", rounds=2, pairs=20, steps=600)
+    _, second = run_loop(plan, tmp_path / "out")
+    assert second.seen == 40
+    assert second.comparisons[0].policy == "Mine and mixed"
+
+
 def test_somebody_at_the_terminal_may_stop_early(tmp_path: Path) -> None:
     answers = iter([*"1212t12121" * 4, "q"])
     person = TerminalGatherer(lambda _: next(answers), lambda _: None)
     (found,) = run_loop(replace(TINY, annotator="terminal"), tmp_path, gatherer=person)
     assert found.seen == 40
     assert found.choices["tie"] == 4
+
+
+def test_more_judgements_mean_another_model_and_agent(tmp_path: Path) -> None:
+    plan = replace(TINY, annotator="terminal", pairs=40, steps=600)
+
+    def person(*answers: str) -> TerminalGatherer:
+        given = iter(answers)
+        return TerminalGatherer(lambda _: next(given), lambda _: None)
+
+    def learned() -> int:
+        card = json.loads((tmp_path / "round-1" / "model" / "card.json").read_text(encoding="utf-8"))
+        return int(card["data"]["judgements"])
+
+    (first,) = run_loop(plan, tmp_path, gatherer=person(*"121212121212q"))
+    assert (first.seen, learned()) == (12, 12)
+    (second,) = run_loop(plan, tmp_path, gatherer=person(*"12" * 14))
+    assert (second.seen, learned()) == (40, 40)
+    assert second.result.curve != first.result.curve
+    training = tmp_path / "round-1" / "training" / "run.json"
+    before = training.stat().st_mtime_ns
+    run_loop(plan, tmp_path, gatherer=person())
+    assert training.stat().st_mtime_ns == before
+
+
+def test_an_interruption_at_the_terminal_keeps_what_was_judged(tmp_path: Path) -> None:
+    given = iter("12t12")
+
+    def ask(_: str) -> str:
+        answer = next(given, None)
+        if answer is None:
+            raise KeyboardInterrupt
+        return answer
+
+    with pytest.raises(KeyboardInterrupt):
+        run_loop(replace(TINY, annotator="terminal"), tmp_path, gatherer=TerminalGatherer(ask, lambda _: None))
+    assert [item.choice for item in read_comparisons(tmp_path / "round-1" / COMPARISONS)] == [
+        "left", "right", "tie", "left", "right",
+    ]  # fmt: skip
+
+
+def test_a_label_database_takes_the_place_of_annotators(tmp_path: Path) -> None:
+    from textgym.factory import EnvFactory
+    from textgym.feedback.founding import found_project
+
+    tiny = {"level": "tiny"}
+    with found_project(tmp_path / "labels.sqlite", EnvFactory("TextGen-v0", tiny), "mixed", pairs=30) as store:
+        ann = store.add_annotator("Ann").id
+        while (task := store.next_task(ann)) is not None:
+            store.judge(ann, task.id, "left" if len(task.left) > len(task.right) else "right")
+        judged = len(store.comparisons())
+    plan = replace(TINY, labels=str(tmp_path / "labels.sqlite"), steps=600)
+    (found,) = run_loop(plan, tmp_path / "out")
+    assert found.seen == judged >= 30
+    with pytest.raises(ConfigurationError, match="name the environment in which the texts were written"):
+        run_loop(replace(plan, env={"level": "hard"}), tmp_path / "hard")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "ngrams"},
+        {"algo": "q_lerning"},
+        {"config": {"learning_rat": 0.1}},
+        {"env": {"levle": "tiny"}},
+        {"reward": "nowhere"},
+    ],
+)
+def test_what_cannot_work_is_said_before_anybody_is_asked(change: dict[str, Any], tmp_path: Path) -> None:
+    def ask(_: str) -> str:
+        raise AssertionError("nobody may be asked")
+
+    with pytest.raises(TextGymError):
+        run_loop(replace(TINY, **change), tmp_path / "out", gatherer=TerminalGatherer(ask, lambda _: None))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,13 @@ def test_train_on_a_label_database() -> None:
         for number in range(40):
             task = desk.next_task(ann.id)
             desk.judge(ann.id, task.id, "tie" if number % 10 == 0 else "left" if len(task.left) > 9 else "right")
+        asked = [item for item in desk.comparisons() if not item.metadata["repeat"]]
+    assert 30 < len(asked) < 40  # a repeat says something about the annotator and would count twice
     trained = rm("train", "labels.sqlite", "--out", "model", "--holdout", "0")
     assert trained.exit_code == 0, trained.output
     card = RewardModel.load("model").card
-    assert (card["data"]["judgements"], card["data"]["ties"]) == (40, 4)
+    ties = sum(item.choice == "tie" for item in asked)
+    assert (card["data"]["judgements"], card["data"]["ties"]) == (len(asked), ties)
 
 
 def test_simulated_comparisons_an_ensemble_and_another_environment() -> None:
@@ -122,3 +125,24 @@ def test_labelled_texts_make_a_classifier() -> None:
     assert trained.exit_code == 0, trained.output
     assert Path("classifier/config.json").is_file()
     assert "accuracy" in trained.output
+
+
+def test_a_database_says_in_which_environment_its_texts_were_written() -> None:
+    from textgym.factory import EnvFactory
+    from textgym.feedback.founding import found_project
+
+    with found_project("labels.sqlite", EnvFactory("TextGen-v0", {"level": "hard"}), "mixed", pairs=40) as store:
+        ann = store.add_annotator("Ann").id
+        while (task := store.next_task(ann)) is not None:
+            store.judge(ann, task.id, "left" if len(task.left) > len(task.right) else "right")
+    assert rm("train", "labels.sqlite", "--out", "model").exit_code == 0
+    card = RewardModel.load("model").card
+    assert (card["env_id"], card["env_kwargs"]) == ("TextGen-v0", {"level": "hard"})
+    told = "name the environment in which the texts were written"
+    with (
+        pytest.warns(UserWarning, match="outside the vocabulary"),
+        pytest.raises(TextGymError, match=told),
+    ):
+        rm("train", "labels.sqlite", "--set", "level=medium", "--out", "other")
+    with pytest.raises(TextGymError, match="unknown kind of reward model"):
+        rm("train", "nowhere.jsonl", "--model", "ngrm", "--out", "other")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from stores import PLAIN, Voter, make_pairs, make_store, vote
 
-from textgym.feedback.projects import Task
+from textgym.feedback.projects import Question
 from textgym.feedback.store import Store
 
 
@@ -43,7 +43,7 @@ def test_tabs_of_one_annotator_see_and_answer_the_same(tmp_path: Path) -> None:
         ann = store.add_annotator("Ann").id
         start = threading.Barrier(8, timeout=60.0)
 
-        def look(_: int) -> Task | None:
+        def look(_: int) -> Question | None:
             start.wait()
             return store.next_task(ann)
 

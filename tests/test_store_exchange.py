@@ -21,6 +21,7 @@ from textgym.errors import ConfigurationError, UnknownNameError
 from textgym.factory import EnvFactory
 from textgym.feedback.founding import found_project
 from textgym.feedback.gathering import Gatherer, SyntheticGatherer
+from textgym.feedback.labels import read_labels
 from textgym.feedback.merging import merge
 from textgym.feedback.pairs import sample_pairs
 from textgym.feedback.people import HumanGatherer
@@ -329,6 +330,40 @@ def test_what_comes_in_comes_out_once(tmp_path: Path) -> None:
         assert gatherer.pending == 2
 
 
+def test_nobody_waits_for_what_all_have_skipped(tmp_path: Path) -> None:
+    with make_store(tmp_path / "labels.sqlite", 0, **PLAIN) as store:
+        gatherer = HumanGatherer(store, is_closed=True)
+        gatherer.submit(make_pairs(4))
+        assert (gatherer.poll(), gatherer.pending) == ([], 4)  # nobody has come yet
+        ann, bo = (store.add_annotator(name).id for name in ("Ann", "Bo"))
+        store.add_annotator("Teacher", role="teacher")
+        assert vote(store, ann, "skip") == 4
+        assert (gatherer.poll(), gatherer.pending) == ([], 4)  # Bo may still judge them
+        assert vote(store, bo, "left", most=3) == 3
+        assert len(gatherer.poll()) == 3
+        assert gatherer.pending == 1
+        assert vote(store, bo, "skip") == 1
+        assert (gatherer.poll(), gatherer.pending) == ([], 0)
+        assert gatherer.gather([]) == []
+        undone = store.undo(bo)
+        assert undone is not None
+        assert (gatherer.poll(), gatherer.pending) == ([], 1)
+        store.judge(bo, undone.id, "tie")
+        assert [item.choice for item in gatherer.poll()] == ["tie"]
+        assert gatherer.pending == 0
+
+
+def test_a_pair_that_needs_two_is_done_where_one_of_them_skips(tmp_path: Path) -> None:
+    with make_store(tmp_path / "labels.sqlite", 0, overlap=2, **PLAIN) as store:
+        gatherer = HumanGatherer(store, is_closed=True)
+        gatherer.submit(make_pairs(2))
+        ann = store.add_annotator("Ann").id
+        vote(store, ann)
+        assert (len(gatherer.poll()), gatherer.pending) == (2, 2)  # nobody has skipped: a second one may come
+        vote(store, store.add_annotator("Bo").id, "skip")
+        assert (gatherer.poll(), gatherer.pending) == ([], 0)
+
+
 def test_repeats_do_not_come_out(tmp_path: Path) -> None:
     with make_store(tmp_path / "labels.sqlite", 40, repeat_share=0.3, check_share=0.0) as store:
         gatherer = HumanGatherer(store)
@@ -364,3 +399,22 @@ def test_new_projects_that_cannot_be(tmp_path: Path) -> None:
     path.write_bytes(b"x")
     with pytest.raises(ConfigurationError, match="exists already"):
         found_project(path, envs, "mixed")
+
+
+# ---- from wherever they are -----------------------------------------------------------------------------------------
+
+
+def test_labels_are_read_from_databases_and_files(tmp_path: Path) -> None:
+    with make_store(tmp_path / "labels.sqlite", env_kwargs={"level": "hard"}, **PLAIN) as store:
+        vote(store, store.add_annotator("Ann").id)
+        said = store.comparisons()
+    found = read_labels(tmp_path / "labels.sqlite")
+    assert (found.comparisons, found.env_id, found.env_kwargs) == (said, "TextGen-v0", {"level": "hard"})
+    write_comparisons(tmp_path / "labels.jsonl", said)
+    found = read_labels(tmp_path / "labels.jsonl")
+    assert (found.comparisons, found.env_id, found.env_kwargs) == (said, "TextGen-v0", {})
+    write_comparisons(tmp_path / "labels.jsonl", [*said, replace(said[0], env_id="TextGen/Neutral-v0")])
+    assert read_labels(tmp_path / "labels.jsonl").env_id == ""
+    (tmp_path / "other.sqlite").write_bytes(b"x")
+    with pytest.raises(ConfigurationError, match="no label database"):
+        read_labels(tmp_path / "other.sqlite")

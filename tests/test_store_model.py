@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stores import PLAIN, Clock, make_store
 
 from textgym.comparisons import CHOICES
-from textgym.feedback.projects import AnsweredError, Task, TaskGoneError
+from textgym.feedback.projects import AnsweredError, Question, TaskGoneError
 from textgym.feedback.store import Store
 
 PEOPLE = ("Ann", "Bo", "Cy")
@@ -51,7 +51,7 @@ class Play:
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store, self.clock, self.model = store, clock, Model()
         self.ids = {name: store.add_annotator(name).id for name in PEOPLE}
-        self.tabs: dict[str, Task] = {}
+        self.tabs: dict[str, Question] = {}
 
     def judge(self, name: str, choice: Any) -> None:
         task = self.store.next_task(self.ids[name])
@@ -61,7 +61,7 @@ class Play:
             assert task.done == len(self.model.answers[name]) < task.total
             self.answer(name, task, choice)
 
-    def answer(self, name: str, task: Task, choice: Any) -> None:
+    def answer(self, name: str, task: Question, choice: Any) -> None:
         self.store.judge(self.ids[name], task.id, choice)
         self.model.answers[name].append((task.id, task.pair, choice))
         self.model.rows += 1

@@ -73,5 +73,21 @@ def test_who_stops_keeps_what_was_judged_and_may_go_on(end: list[str]) -> None:
     assert [item.pair for item in gatherer.gather([])] == ["p2", "p3"]
 
 
+def test_an_interruption_loses_nothing() -> None:
+    said = iter(["1", "t", KeyboardInterrupt()])
+
+    def ask(_: str) -> str:
+        answer = next(said)
+        if isinstance(answer, KeyboardInterrupt):
+            raise answer
+        return answer
+
+    gatherer = TerminalGatherer(ask, lambda _: None)
+    with pytest.raises(KeyboardInterrupt):
+        gatherer.gather(PAIRS)
+    assert [(item.pair, item.choice) for item in gatherer.poll()] == [("p0", "left"), ("p1", "tie")]
+    assert (gatherer.poll(), gatherer.pending) == ([], 0)
+
+
 def test_an_undo_before_the_first_answer_changes_nothing() -> None:
     assert [item.choice for item in Person("u", "1", "q").gatherer().gather(PAIRS)] == ["left"]

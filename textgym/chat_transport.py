@@ -107,8 +107,8 @@ class Transport:
                 if attempt < self._settings.retries:
                     pause(self._stop, max(failure.wait, draw_pause(self._settings, key, attempt)))
         raise EndpointError(
-            f"{self._settings.address!r} {last} ({self._settings.retries + 1} times); all answers so far are kept, so "
-            "try again later, or raise timeout= or retries="
+            f"{self._settings.address!r} {last} (attempts: {self._settings.retries + 1}); all answers so far are kept, "
+            "so try again later, or raise timeout= or retries="
         ) from last
 
     def _send_once(self, row: int, request: str) -> str:

@@ -109,8 +109,12 @@ def _run(
     strategy = make_strategy(store.project.strategy, task=task, seed=store.project.seed)
     app = make_app(store, addresses, None if task is None else task.tokenizer, strategy=strategy)
     _print_links(store, addresses.public, annotators, new_links=new_links)
+    people = sum(person.role == "annotator" for person in store.annotators())
     if public_url is not None:
         _open_join_page(store, addresses.public)
+    elif people < store.project.overlap:
+        needed = f"each pair is to be judged by {store.project.overlap} people, and there are {people}"
+        typer.echo(f"note: {needed}, so no pair can be complete; `textgym label invite` lets more in")
     with contextlib.suppress(KeyboardInterrupt):
         run_server(app, bound, started=lambda: typer.echo("the label server is running; Ctrl-C ends it"))
 

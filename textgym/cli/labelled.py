@@ -13,7 +13,7 @@ from textgym.cli.options import one_thread
 
 if TYPE_CHECKING:
     from textgym.labelled_texts import TrainedClassifier
-    from textgym.labelled_texts.quality import Quality
+    from textgym.labelled_texts.quality import ClassifierQuality
 
 MOST_LABELS = 12  # in a table of confusions
 MOST_FINDINGS = 5
@@ -84,7 +84,7 @@ def _pairs(found: TrainedClassifier) -> str:
     return f"{count} pair{'s' * (count != 1)} of words"
 
 
-def confusions(quality: Quality, names: Sequence[str]) -> list[str]:
+def confusions(quality: ClassifierQuality, names: Sequence[str]) -> list[str]:
     """Counts of what is by row and what was said by column; where there are many labels, the F1 scores alone."""
     width = max(map(len, (*names, "F1 0.000")))
     rows = [f"{name:>{width}}  F1 {f1:.3f}" for name, f1 in zip(names, quality.f1, strict=True)]

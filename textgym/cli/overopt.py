@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from textgym.errors import ConfigurationError
 if TYPE_CHECKING:
     from textgym.factory import EnvFactory
     from textgym.overoptimisation import Cell, Curve, Study
+    from textgym.overoptimisation.curves import Point
 
 
 def overopt(
@@ -58,7 +60,6 @@ def overopt(
     start = _load_reference(reference, trust=trust)
     make_folder(out)
     one_thread()
-    typer.echo(f"{'proxy':<20}{'pairs':>8}{'noise':>7}{'seed':>6}   gold: start    peak (√KL)     end (√KL)    drop")
     study = overoptimise(
         factory,
         models=split_models(models) or ("unigram", "ngram", "rich"),
@@ -70,7 +71,7 @@ def overopt(
         true_score=truth,
         samples=samples,
         agents=agents,
-        on_cell=_tell,
+        on_cell=_make_tell(),
     )
     for line in _closing_lines(study):
         typer.echo(line)
@@ -128,13 +129,26 @@ def _load_reference(reference: str, *, trust: bool) -> Any:
     return as_language_model(reference)
 
 
-def _tell(cell: Cell, curve: Curve) -> None:
-    shown = ["–" if value is None else f"{value:g}" for value in (cell.pairs, cell.noise, cell.seed)]
-    start, peak, end = curve.start, curve.peak, curve.end
-    typer.echo(
-        f"{cell.model:<20}{shown[0]:>8}{shown[1]:>7}{shown[2]:>6}{start.gold:>14.2f}"
-        f"{peak.gold:>8.2f} ({peak.distance:.2f})  {end.gold:>8.2f} ({end.distance:.2f}){curve.drop:>8.2f}"
-    )
+def _make_tell() -> Callable[[Cell, Curve], None]:
+    """Prints a line for each proxy, and the table's head before the first: an error may come before that."""
+    heads = [f"{'proxy':<20}{'pairs':>8}{'noise':>7}{'seed':>6}   gold: start    peak (√KL)     end (√KL)    drop"]
+
+    def tell(cell: Cell, curve: Curve) -> None:
+        shown = ["–" if value is None else f"{value:g}" for value in (cell.pairs, cell.noise, cell.seed)]
+        start, peak, end = map(_gold, (curve.start, curve.peak, curve.end))
+        while heads:
+            typer.echo(heads.pop())
+        typer.echo(
+            f"{cell.model:<20}{shown[0]:>8}{shown[1]:>7}{shown[2]:>6}{start:>14}"
+            f"{peak:>8} ({curve.peak.distance:.2f})  {end:>8} ({curve.end.distance:.2f}){curve.drop:>8.2f}"
+        )
+
+    return tell
+
+
+def _gold(point: Point) -> str:
+    """With its standard error, where it is an estimate."""
+    return f"{point.gold:.2f}" + (f" ± {point.gold_error:.2f}" if point.gold_error else "")
 
 
 def _closing_lines(study: Study) -> list[str]:

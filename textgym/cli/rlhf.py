@@ -30,7 +30,10 @@ def rlhf(
         list[str] | None, typer.Option("--option", help="Option of the agent as KEY=VALUE; repeatable.")
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="A file of comparisons, instead of the first round's texts and judgements.")
+        Path | None,
+        typer.Option(
+            help="A file of comparisons or a label database, instead of the first round's texts and judgements."
+        ),
     ] = None,
     reward: Annotated[
         Path | None, typer.Option(help="A reward model or classifier, instead of everything before the training.")
@@ -53,7 +56,7 @@ def rlhf(
         rounds=rounds, model=model, ensemble=ensemble, algo=algo, steps=steps, config=read_pairs(option),
         labels=None if labels is None else str(labels), reward=_with_label(reward, reward_label), seed=seed,
     )  # fmt: skip
-    _ = plan.factory(plan.reward).task().reward  # a wrong argument is an error now, not after an hour of labelling
+    plan.check()  # before a label server starts
     make_folder(out)
     one_thread()
     with _people(plan, out, port, annotators) as gatherer:

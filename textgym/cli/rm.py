@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +15,10 @@ from textgym.errors import ConfigurationError, check_names
 if TYPE_CHECKING:
     from textgym.comparisons import Comparison
     from textgym.factory import EnvFactory
+    from textgym.feedback.labels import Labels
     from textgym.preference_models import RewardModel
 
-DATABASES = (".sqlite", ".sqlite3", ".db")
+USUAL = "TextGen-v0"
 
 Data = Annotated[
     Path | None,
@@ -40,7 +42,10 @@ def train(
     ] = "ngram",
     out: Annotated[Path, typer.Option(help="Folder of the reward model.")] = Path("reward-model"),
     ensemble: Annotated[int, typer.Option(min=1, help="Number of members.")] = 1,
-    env_id: Annotated[str, typer.Option("--env", help="Environment in which the texts were written.")] = "TextGen-v0",
+    env_id: Annotated[
+        str | None,
+        typer.Option("--env", help="Environment in which the texts were written; by default what DATA says."),
+    ] = None,
     settings: Settings = None,
     env_config: EnvConfigFile = None,
     fit: Annotated[
@@ -70,14 +75,18 @@ def train(
         more = {"model": "tiny" if model == "ngram" else model, **_classifier_settings(fit)}
         train_on_labels(labels, out, text=text, label=label, bias_words=bias_words, seed=seed, **more)
         return
-    from textgym.factory import EnvFactory
     from textgym.preference_models import fit_preferences
     from textgym.preference_models.cards import check_place
+    from textgym.preference_models.fitting import check_kind
     from textgym.preference_models.settings import make_settings
 
     check_place(out)  # now: after the fit it would be too late
-    envs = EnvFactory(env_id, read_settings(settings, env_config))
-    comparisons = _comparisons(data, simulate, envs, policy=policy, temperature=temperature, seed=seed)
+    check_kind(model, ensemble)
+    known = _read(data, simulate)
+    envs = _environment(env_id, known.env_id or USUAL, known.env_kwargs, read_settings(settings, env_config))
+    comparisons = known.comparisons
+    if simulate is not None:
+        comparisons = _simulate(simulate, envs, policy=policy, temperature=temperature, seed=seed)
     _one_thread(model)
     fitted = fit_preferences(
         comparisons, envs.task(), kind=model, ensemble=ensemble, seed=seed, holdout=holdout, refit=refit,
@@ -113,8 +122,11 @@ def report(
     from textgym.preference_models.report_text import write_lines
 
     loaded = RewardModel.load(model).combined(aggregate)
-    envs = _environment(loaded, env_id, read_settings(settings, env_config))
-    comparisons = _comparisons(data, simulate, envs, policy=policy, temperature=temperature, seed=seed)
+    card, labels = loaded.card, _read(data, simulate)
+    envs = _environment(env_id, card["env_id"], card["env_kwargs"], read_settings(settings, env_config))
+    comparisons = labels.comparisons
+    if simulate is not None:
+        comparisons = _simulate(simulate, envs, policy=policy, temperature=temperature, seed=seed)
     _one_thread(loaded.kind)
     found = make_report(loaded, comparisons, envs.task(), seed=seed)
     if svg is not None:
@@ -142,23 +154,13 @@ def _classifier_settings(fit: list[str] | None) -> dict[str, Any]:
     return values
 
 
-def _comparisons(
-    data: Path | None, simulate: int | None, envs: EnvFactory, *, policy: str, temperature: float, seed: int
-) -> list[Comparison]:
-    """What is in the file, or what a simulated annotator says."""
+def _read(data: Path | None, simulate: int | None) -> Labels:
+    """What is in the file; nothing where an annotator is simulated."""
+    from textgym.feedback.labels import Labels, read_labels
+
     if (data is None) == (simulate is None):
-        raise ConfigurationError("expected comparisons to learn from: a file, or --simulate NUMBER, and not both")
-    if simulate is not None:
-        return _simulate(simulate, envs, policy=policy, temperature=temperature, seed=seed)
-    assert data is not None
-    if data.suffix.lower() in DATABASES:
-        from textgym.feedback.store import Store
-
-        with Store(data) as store:
-            return store.comparisons()
-    from textgym.comparison_files import read_comparisons
-
-    return read_comparisons(data)
+        raise ConfigurationError("expected comparisons: a file, or --simulate NUMBER, and not both")
+    return Labels([]) if data is None else read_labels(data)
 
 
 def _simulate(count: int, envs: EnvFactory, *, policy: str, temperature: float, seed: int) -> list[Comparison]:
@@ -171,15 +173,16 @@ def _simulate(count: int, envs: EnvFactory, *, policy: str, temperature: float, 
     return SyntheticGatherer(task, judge, seed=seed).gather(sample_pairs(envs, policy, count, seed=seed))
 
 
-def _environment(model: RewardModel, env_id: str | None, settings: dict[str, Any]) -> EnvFactory:
-    """The environment on the card of a model, with these settings changed."""
+def _environment(
+    env_id: str | None, known_id: str, known_kwargs: Mapping[str, Any], settings: dict[str, Any]
+) -> EnvFactory:
+    """The environment that was asked for, else the one that is known, with these settings changed."""
     from textgym.factory import EnvFactory
 
-    card = model.card
-    known = env_id or card["env_id"]
-    if not known:
+    chosen = env_id or known_id
+    if not chosen:
         raise ConfigurationError("the model's card names no environment: name it with --env")
-    return EnvFactory(known, {**(card["env_kwargs"] if known == card["env_id"] else {}), **settings})
+    return EnvFactory(chosen, {**(known_kwargs if chosen == known_id else {}), **settings})
 
 
 def _one_thread(kind: str) -> None:
@@ -216,4 +219,5 @@ def _summary(model: RewardModel, out: Path) -> list[str]:
 
 
 def _show(found: dict[str, float]) -> str:
-    return f"log loss {found['log loss']:.3f}, accuracy {found['accuracy']:.3f}, Brier {found['Brier']:.3f}"
+    accuracy = f"{found['accuracy']:.3f} ± {found['its standard error']:.3f}"
+    return f"log loss {found['log loss']:.3f}, accuracy {accuracy}, Brier {found['Brier']:.3f}"

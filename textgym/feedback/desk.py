@@ -29,6 +29,7 @@ from textgym.feedback.store import Store
 from textgym.feedback.writer import Writer
 
 HERE = Path(__file__).parent
+MOST_FIELDS = 20  # of a form
 DAYS = 30  # for which a browser stays known
 TITLES = {400: "That cannot be", 401: "Who are you?", 403: "Not yours", 404: "There is no such page"}
 NO_TOKEN = "open your personal link; whoever runs this server has it"
@@ -150,12 +151,16 @@ async def read_form(request: Request, role: Role | None) -> Mapping[str, str]:
         role: Whose page the form was on: its token must be in the form. None for a page that anybody may see.
 
     Raises:
-        HTTPException: 403 if the form did not come from such a page.
+        HTTPException: 403 if the form did not come from such a page, 415 and 422 for what is no such form.
     """
     if not is_form(request):
         raise HTTPException(415, f"expected {FORM}")
     body = (await request.body()).decode("utf-8", "replace")
-    fields = {name: values[0] for name, values in parse_qs(body, max_num_fields=20, keep_blank_values=True).items()}
+    try:
+        found = parse_qs(body, max_num_fields=MOST_FIELDS, keep_blank_values=True)
+    except ValueError:
+        raise HTTPException(422, f"expected a form of at most {MOST_FIELDS} fields") from None
+    fields = {name: values[0] for name, values in found.items()}
     if role is not None:
         token = request.cookies.get(desk_of(request).cookie(role), "")
         if not is_same(fields.pop("form_token", None), form_token(token)):

@@ -23,7 +23,7 @@ from textgym.feedback.desk import TheDesk, TheTeacher, own_form_token
 from textgym.feedback.display import Piece, pieces
 from textgym.feedback.joining import Joining
 from textgym.feedback.projects import Progress
-from textgym.feedback.quality import Quality, Share, binomial_p, measure_quality
+from textgym.feedback.quality import AnnotatorQuality, Share, binomial_p, measure_quality
 from textgym.feedback.store import Store
 from textgym.tokenizers import Tokenizer
 
@@ -139,7 +139,7 @@ def _coefficient(found: Coefficient, *, percent: bool = False) -> str:
     return form.format(found.value) + interval
 
 
-def _side_numbers(qualities: Sequence[Quality]) -> list[tuple[str, str]]:
+def _side_numbers(qualities: Sequence[AnnotatorQuality]) -> list[tuple[str, str]]:
     left = Share(sum(one.left.count for one in qualities), sum(one.left.total for one in qualities))
     same = Share(sum(one.consistent.count for one in qualities), sum(one.consistent.total for one in qualities))
     chance = f" (p = {binomial_p(left.count, left.total):.3f})" if left.total else ""
@@ -150,7 +150,7 @@ def _share(share: Share) -> str:
     return f"{share.value:.0%} of {share.total}" if share.total else NONE
 
 
-def _rows(progress: Progress, qualities: Sequence[Quality]) -> tuple[Row, ...]:
+def _rows(progress: Progress, qualities: Sequence[AnnotatorQuality]) -> tuple[Row, ...]:
     known = {one.annotator: one for one in qualities}
     rows: list[Row] = []
     for share in progress.shares:

@@ -23,7 +23,7 @@ from textgym.feedback.desk import (
     show_name,
 )
 from textgym.feedback.display import Shown, pieces
-from textgym.feedback.projects import Annotator, AnsweredError, Task, TaskGoneError
+from textgym.feedback.projects import Annotator, AnsweredError, Question, TaskGoneError
 
 router = APIRouter()
 
@@ -77,7 +77,7 @@ class Card:
         return {"task": self.task, **texts, "done": self.done, "total": self.total}
 
 
-def make_card(desk: Desk, annotator: Annotator, task: Task | None) -> Card:
+def make_card(desk: Desk, annotator: Annotator, task: Question | None) -> Card:
     """The card of a task, or of nothing to do. Reads the database."""
     if task is None:
         shares = [share for share in desk.store.progress().shares if share.annotator.id == annotator.id]
@@ -180,7 +180,7 @@ async def _read_vote(request: Request) -> Vote:
             return Vote.model_validate_json(await request.body())
         fields = dict(await read_form(request, "annotator"))
         strength = fields.pop("strength", "")
-        asked = int(strength) if strength.isdecimal() and fields.get("choice") in ("left", "right") else None
+        asked = int(strength) if strength in ("1", "2", "3") and fields.get("choice") in ("left", "right") else None
         return Vote.model_validate({**fields, "strength": asked})
     except ValidationError as error:
         found = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors())

@@ -152,7 +152,7 @@ class Invitation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class Question:
     """One question for one annotator: two texts on their sides.
 
     Attributes:

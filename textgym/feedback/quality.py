@@ -49,7 +49,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Quality:
+class AnnotatorQuality:
     """What is known of one annotator's judgements.
 
     Attributes:
@@ -79,7 +79,7 @@ class Quality:
     remarks: tuple[str, ...] = ()
 
 
-def measure_quality(comparisons: Iterable[Comparison], *, too_fast: float = TOO_FAST) -> list[Quality]:
+def measure_quality(comparisons: Iterable[Comparison], *, too_fast: float = TOO_FAST) -> list[AnnotatorQuality]:
     """The quality of each annotator's judgements, in the order of their names.
 
     Args:
@@ -125,13 +125,13 @@ def binomial_p(count: int, total: int) -> float:
     return min(1.0, 2 * ways / 2**total)
 
 
-def _measure(name: str, votes: Sequence[Comparison], agreeing: Share, too_fast: float) -> Quality:
+def _measure(name: str, votes: Sequence[Comparison], agreeing: Share, too_fast: float) -> AnnotatorQuality:
     judged = [vote for vote in votes if vote.choice != "skip"]
     sides = [vote.choice for vote in judged if vote.is_decided]
     times = [vote.seconds for vote in judged if vote.seconds is not None]
     left = Share(sides.count("left"), len(sides))
     checks = [vote for vote in judged if not np.isnan(check_answer(vote))]
-    found = Quality(
+    found = AnnotatorQuality(
         annotator=name,
         judgements=len(judged),
         skips=len(votes) - len(judged),
@@ -173,7 +173,7 @@ def _agreements(votes: Sequence[Comparison]) -> dict[str, Share]:
     return found
 
 
-def _with_remarks(found: Quality, too_fast: float) -> Quality:
+def _with_remarks(found: AnnotatorQuality, too_fast: float) -> AnnotatorQuality:
     remarks = list[str]()
     if found.left_p < SIGNIFICANT:
         side, count = ("left", found.left.count)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from textgym.feedback.assignment import RandomOrder, Strategy
+from textgym.feedback.projects import StoreError
 from textgym.feedback.store import Store
 
 PAUSE = 5.0
@@ -21,7 +23,8 @@ async def keep_order(store: Store, strategy: Strategy, *, pause: float = PAUSE) 
     """
     known = -1
     while not isinstance(strategy, RandomOrder):
-        if (revision := store.revision) != known:
-            await asyncio.to_thread(store.rerank, strategy)
-            known = revision
+        with suppress(StoreError):  # a database that is busy now is asked again at the next look
+            if (revision := store.revision) != known:
+                await asyncio.to_thread(store.rerank, strategy)
+                known = revision
         await asyncio.sleep(pause)

@@ -15,7 +15,7 @@ from textgym.comparisons import Comparison
 from textgym.errors import ConfigurationError
 from textgym.feedback.agreement import Agreement, Coefficient, measure_agreement
 from textgym.feedback.display import pieces
-from textgym.feedback.quality import TOO_FAST, Quality, Share, measure_quality
+from textgym.feedback.quality import TOO_FAST, AnnotatorQuality, Share, measure_quality
 
 MEASURES = {
     "percent": "Percent agreement",
@@ -54,7 +54,7 @@ class Sheet:
     """
 
     agreement: Agreement
-    annotators: tuple[Quality, ...]
+    annotators: tuple[AnnotatorQuality, ...]
 
     def markdown(self, title: str = "How far we agree") -> str:
         """The sheet as one Markdown page."""
@@ -142,7 +142,7 @@ def _row(one: Coefficient) -> str:
     return f"{one.value:.3f} | {interval}"
 
 
-def _cells(one: Quality) -> list[str]:
+def _cells(one: AnnotatorQuality) -> list[str]:
     return [
         _plain(one.annotator) or "(no name)",
         str(one.judgements),
@@ -166,7 +166,7 @@ def _percent(share: Share) -> str:
     return f"{share.value:.0%}" if share.total else ""
 
 
-def _values(one: Quality) -> Sequence[str | int | float]:
+def _values(one: AnnotatorQuality) -> Sequence[str | int | float]:
     return (
         one.annotator,
         one.judgements,

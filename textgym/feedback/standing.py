@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from statistics import median
 
-from textgym.feedback.projects import Progress, Project, Share, Task
+from textgym.feedback.projects import Progress, Project, Question, Share
 from textgym.feedback.rows import number, select, sides, to_annotator, to_pair
 
 
@@ -109,14 +109,14 @@ def _had(connection: sqlite3.Connection, annotator_id: str) -> int:
     )
 
 
-def show_task(connection: sqlite3.Connection, project: Project, task_id: str) -> Task:
+def show_task(connection: sqlite3.Connection, project: Project, task_id: str) -> Question:
     """A task as its annotator sees it."""
     query = "SELECT task.id AS task, swapped, repeats, annotator, pair.* FROM task JOIN pair ON pair.id = task.pair"
     (row,) = select(connection, f"{query} WHERE task.id = ?", task_id)
     pair, swapped = to_pair(row), bool(row["swapped"])
     (left, left_ids), (right, right_ids) = sides(pair, swapped=swapped)
     done, total = done_and_total(connection, project, row["annotator"])
-    return Task(
+    return Question(
         id=row["task"],
         pair=pair.id,
         prompt=pair.prompt,

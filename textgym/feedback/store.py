@@ -21,7 +21,7 @@ from textgym.feedback.assignment import Strategy
 from textgym.feedback.clerk import Clerk
 from textgym.feedback.invitations import find_annotator
 from textgym.feedback.pairs import Pair
-from textgym.feedback.projects import Annotator, Invitation, Judgement, Progress, Project, Role, StoreError, Task
+from textgym.feedback.projects import Annotator, Invitation, Judgement, Progress, Project, Question, Role, StoreError
 from textgym.feedback.rows import IN_FORCE, number, select, to_comparison
 from textgym.feedback.schema import Database, check_file, create_database
 from textgym.feedback.standing import measure_progress, show_task
@@ -181,7 +181,7 @@ class Store:
 
     # ---- tasks and judgements ---------------------------------------------------------------------------------------
 
-    def next_task(self, annotator_id: str) -> Task | None:
+    def next_task(self, annotator_id: str) -> Question | None:
         """The annotator's open task, or a new one: the same until it is answered, in every tab.
 
         Returns:
@@ -197,7 +197,7 @@ class Store:
             task = self._clerk(connection).next(annotator)
             return show_task(connection, self.project, task) if task else None
 
-    def task(self, annotator_id: str, task_id: str) -> Task:
+    def task(self, annotator_id: str, task_id: str) -> Question:
         """A task by its name, answered or not.
 
         Raises:
@@ -239,7 +239,7 @@ class Store:
             (row,) = select(connection, f"{_WITH_ANNOTATOR} WHERE judgement.id = ?", judgement)
             return rows.to_judgement(row)
 
-    def undo(self, annotator_id: str) -> Task | None:
+    def undo(self, annotator_id: str) -> Question | None:
         """Takes an annotator's latest answer in force back and opens its task again; once more, the one before.
 
         Returns:

@@ -34,6 +34,7 @@ class TerminalGatherer:
     seed: int = 0
     clock: Callable[[], float] = time.monotonic
     _waiting: list[Pair] = field(default_factory=list, init=False, repr=False)
+    _given: list[Comparison] = field(default_factory=list, init=False, repr=False)
     _stopped: bool = field(default=False, init=False, repr=False)
 
     def submit(self, pairs: Sequence[Pair]) -> None:
@@ -47,17 +48,21 @@ class TerminalGatherer:
         return 0 if self._stopped else len(self._waiting)
 
     def poll(self) -> list[Comparison]:
-        """Asks for all pairs that wait, until the person stops."""
-        given: list[Comparison] = []
-        while len(given) < len(self._waiting) and not self._stopped:
-            pair = self._waiting[len(given)]
-            answer = self._question(pair, len(given) + 1)
+        """Asks for all pairs that wait, until the person stops.
+
+        Raises:
+            KeyboardInterrupt: where the person presses Ctrl-C; the next poll has what was judged before.
+        """
+        while len(self._given) < len(self._waiting) and not self._stopped:
+            pair = self._waiting[len(self._given)]
+            answer = self._question(pair, len(self._given) + 1)
             if isinstance(answer, Comparison):
-                given.append(answer)
+                self._given.append(answer)
             elif answer == UNDO:
-                given = given[:-1]
+                self._given = self._given[:-1]
             else:
                 self._stopped = True
+        given, self._given = self._given, []
         self._waiting = self._waiting[len(given) :]
         return given
 
@@ -87,6 +92,9 @@ class TerminalGatherer:
                 answer = self.ask("better (? for help): ").strip().lower()
             except EOFError:
                 return STOP
+            except KeyboardInterrupt:
+                self._stopped = True
+                raise
             if answer in (*KEYS, UNDO, STOP):
                 return answer
             self.tell(HELP)

@@ -18,8 +18,8 @@ from textgym.errors import ConfigurationError
 from textgym.folders import replace_folder
 from textgym.keys import spawn_seed
 from textgym.labelled_texts.bias import WORD_PAIRS, WordBias, WordPair, check_bias, read_word_pairs
-from textgym.labelled_texts.quality import Quality, fit_temperature, log_softmax
-from textgym.labelled_texts.rows import LabelledTexts, Split, read_labelled
+from textgym.labelled_texts.quality import ClassifierQuality, fit_temperature, log_softmax
+from textgym.labelled_texts.rows import LabelledTexts, TextSplit, read_labelled
 from textgym.labelled_texts.settings import ClassifierSettings
 
 if TYPE_CHECKING:
@@ -69,12 +69,12 @@ class TrainedClassifier:
     model: Any
     tokenizer: Any
     data: LabelledTexts
-    split: Split
+    split: TextSplit
     settings: ClassifierSettings
     seed: int
     length: int
     history: Sequence[Epoch]
-    quality: Quality
+    quality: ClassifierQuality
     raw_calibration_error: float
     temperature: float
     curve: dict[int, float]

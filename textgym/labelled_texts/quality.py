@@ -16,7 +16,7 @@ TEMPERATURES = (0.5, 20.0)
 
 
 @dataclass(frozen=True)
-class Quality:
+class ClassifierQuality:
     """What is known of a classifier from N texts of K labels.
 
     Attributes:
@@ -46,7 +46,7 @@ class Quality:
         return asdict(self)
 
 
-def measure(logits: Floats, targets: Integers) -> Quality:
+def measure(logits: Floats, targets: Integers) -> ClassifierQuality:
     """All that there is to say about ``(N, K)`` logits of texts with known labels.
 
     Example:
@@ -63,7 +63,7 @@ def measure(logits: Floats, targets: Integers) -> Quality:
     f1 = np.divide(2 * right, wanted, out=np.zeros(labels), where=wanted > 0)
     probabilities = np.exp(log_softmax(logits))
     bins = reliability(probabilities, targets)
-    return Quality(
+    return ClassifierQuality(
         texts=len(targets),
         accuracy=float((said == targets).mean()),
         baseline=float(np.bincount(targets).max() / len(targets)),

@@ -89,7 +89,7 @@ class LabelledTexts:
             found[key][target] += 1
         return dict(found)
 
-    def split(self, *, validation: float, test: float, seed: int) -> Split:
+    def split(self, *, validation: float, test: float, seed: int) -> TextSplit:
         """Divides the different texts of each label; equal texts stay together.
 
         Args:
@@ -109,11 +109,11 @@ class LabelledTexts:
                 sides[key] = 1 if place < sizes[0] else 2 if place < sum(sizes) else 0
         chosen = np.array([sides[key] for key in self.keys])
         order = rng.permutation(len(self.texts))
-        return Split(*(order[chosen[order] == side] for side in range(3)))
+        return TextSplit(*(order[chosen[order] == side] for side in range(3)))
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class TextSplit:
     """Rows of labelled texts, in a drawn order.
 
     Attributes:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textgym.errors import missing_dependency
-from textgym.labelled_texts.quality import Quality, log_softmax, measure
+from textgym.labelled_texts.quality import ClassifierQuality, log_softmax, measure
 from textgym.labelled_texts.rows import LabelledTexts
 from textgym.labelled_texts.settings import ClassifierSettings
 
@@ -47,7 +47,7 @@ class Fitted:
     validation: tuple[Encoded, Integers]
     test: tuple[Encoded, Integers]
 
-    def measure(self) -> Quality:
+    def measure(self) -> ClassifierQuality:
         """How good it is on the test texts."""
         return measure(self._logits(self.test[0]), self.test[1])
 

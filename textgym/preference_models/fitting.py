@@ -18,13 +18,13 @@ from textgym.keys import spawn_seed
 from textgym.preference_models.judgements import (
     Judgements,
     Problem,
-    Split,
+    PromptSplit,
     hash_comparisons,
     read_judgements,
     split_by_prompt,
 )
 from textgym.preference_models.judging import Judging
-from textgym.preference_models.measures import brier_score, hits, log_loss
+from textgym.preference_models.measures import brier_score, error_of_mean, hits, log_loss
 from textgym.preference_models.model import Member, Place, RewardModel
 from textgym.preference_models.ngram_members import NGramMember, fit_ngram_member
 from textgym.preference_models.settings import KINDS, FitSettings, make_settings
@@ -80,7 +80,7 @@ def fit_preferences(
         ('ngram', 1)
     """
     chosen = make_settings(changes, settings)
-    source = _check(kind, ensemble)
+    source = check_kind(kind, ensemble)
     given = list(comparisons)
     judgements = read_judgements(given, problem)
     rng = np.random.default_rng(spawn_seed(seed, "reward model", "split"))
@@ -99,8 +99,14 @@ def fit_preferences(
     return RewardModel(fit.kind, final.places, card, chosen.limit)
 
 
-def _check(kind: str, ensemble: int) -> str | None:
-    """The folder of a Hugging Face model, or None for a kind of our own."""
+def check_kind(kind: str, ensemble: int = 1) -> str | None:
+    """The folder of a Hugging Face model, or None for a kind of our own.
+
+    Raises:
+        ConfigurationError: for no member.
+        UnknownNameError: for another kind.
+        MissingDependencyError: for a network without torch.
+    """
     if isinstance(ensemble, bool) or not isinstance(ensemble, int) or ensemble < 1:
         raise ConfigurationError(f"ensemble={ensemble!r}: expected a whole number of at least 1")
     source = None if kind in KINDS else str(kind)
@@ -194,7 +200,7 @@ def _describe(
     }
 
 
-def _describe_split(split: Split, holdout: float, refit: bool) -> dict[str, Any]:
+def _describe_split(split: PromptSplit, holdout: float, refit: bool) -> dict[str, Any]:
     return {
         "unit": split.unit,
         "holdout": holdout,
@@ -204,7 +210,7 @@ def _describe_split(split: Split, holdout: float, refit: bool) -> dict[str, Any]
     }
 
 
-def _measure(judgements: Judgements, split: Split, model: RewardModel) -> dict[str, Any]:
+def _measure(judgements: Judgements, split: PromptSplit, model: RewardModel) -> dict[str, Any]:
     """How well the model of the training prompts explains them, and the held-out ones."""
     found = {"training": quick_measures(model, judgements.take(split.train))}
     if split.test.any():
@@ -213,13 +219,15 @@ def _measure(judgements: Judgements, split: Split, model: RewardModel) -> dict[s
 
 
 def quick_measures(model: RewardModel, judgements: Judgements) -> dict[str, float]:
-    """Log-loss, Brier score and accuracy of a model on judgements."""
+    """Log-loss, Brier score and accuracy of a model on judgements, and how sure the last is; pairs count as one."""
     scores = model.member_scores(judgements.texts)
     names = [judgements.names[place] for place in judgements.annotators.tolist()]
     table = model.predict(scores[:, judgements.left], scores[:, judgements.right], names)
+    right = hits(table, judgements.outcomes)
     return {
         "judgements": float(len(judgements)),
         "log loss": log_loss(table, judgements.outcomes),
         "Brier": brier_score(table, judgements.outcomes),
-        "accuracy": float(hits(table, judgements.outcomes).mean()),
+        "accuracy": float(right.mean()),
+        "its standard error": error_of_mean(right, judgements.pairs),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from textgym.davidson import LEFT, RIGHT, TIE
 from textgym.episodes import EpisodeBatch, Prompt
 from textgym.errors import ConfigurationError
 from textgym.prompts import PromptTable
+from textgym.records import shorten
 from textgym.tokenizers import Tokenizer
 
 Floats = NDArray[np.float64]
@@ -103,28 +104,34 @@ def read_judgements(comparisons: Iterable[Comparison], problem: Problem) -> Judg
     their own. Texts without token ids are encoded.
 
     Raises:
-        ConfigurationError: where nobody judged anything, or token ids do not belong to the vocabulary.
+        ConfigurationError: where nobody judged anything, or token ids are of another vocabulary.
     """
     given = list(comparisons)
     judged = [item for item in given if item.choice != "skip"]
     if not judged:
-        raise ConfigurationError(f"no comparisons: expected at least one judgement, got {len(given)} that were skipped")
+        found = f"all {len(given)} comparisons were skipped" if given else "there are no comparisons"
+        raise ConfigurationError(f"{found}: expected at least one judgement")
     table, rows = _find_prompts(judged, problem)
     numbers: dict[tuple[int, tuple[int, ...]], int] = {}
+    spelled: dict[int, str] = {}
     sides = np.empty((len(judged), 2), dtype=np.int64)
     for place, item in enumerate(judged):
         for side, (ids, text) in enumerate(((item.left_ids, item.left), (item.right_ids, item.right))):
             key = rows[item.prompt], ids or _encode(text, problem.tokenizer)
-            sides[place, side] = numbers.setdefault(key, len(numbers))
+            sides[place, side] = number = numbers.setdefault(key, len(numbers))
+            if ids:
+                spelled[number] = text
     _check_ids(numbers, problem.tokenizer)
     names = tuple(dict.fromkeys(item.annotator for item in judged))
     places = {name: place for place, name in enumerate(names)}
     ends = np.sort(sides, axis=1)
+    texts = EpisodeBatch.from_ids(
+        table, problem.tokenizer, [row for row, _ in numbers], [ids for _, ids in numbers],
+        gold=getattr(problem, "gold", None) if table is problem.prompts else None,
+    )  # fmt: skip
+    _check_spelling(texts, spelled)
     return Judgements(
-        texts=EpisodeBatch.from_ids(
-            table, problem.tokenizer, [row for row, _ in numbers], [ids for _, ids in numbers],
-            gold=getattr(problem, "gold", None) if table is problem.prompts else None,
-        ),
+        texts=texts,
         left=sides[:, 0],
         right=sides[:, 1],
         outcomes=np.array([_OUTCOMES[item.choice] for item in judged]),
@@ -162,6 +169,17 @@ def _check_ids(texts: Iterable[tuple[int, tuple[int, ...]]], tokenizer: Tokenize
             )
 
 
+def _check_spelling(texts: EpisodeBatch, spelled: Mapping[int, str]) -> None:
+    """Small ids fit into every vocabulary, and mean other words in another one."""
+    for row, text in spelled.items():
+        if texts.completions[row] != text:
+            raise ConfigurationError(
+                f"the token ids {texts.ids(row)} of {shorten(text)} spell {shorten(texts.completions[row])} in "
+                f"{texts.tokenizer!r}; name the environment in which the texts were written, with its arguments, or "
+                "leave the ids out"
+            )
+
+
 def hash_comparisons(comparisons: Iterable[Comparison]) -> str:
     """A hash of everything that was judged, by which a model remembers its data."""
     digest = hashlib.sha256()
@@ -174,7 +192,7 @@ def hash_comparisons(comparisons: Iterable[Comparison]) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class PromptSplit:
     """Which judgements a model may learn from, and which ones measure it.
 
     Attributes:
@@ -190,7 +208,7 @@ class Split:
     held_out: tuple[str, ...] = ()
 
 
-def split_by_prompt(judgements: Judgements, rng: np.random.Generator, *, share: float = 0.2) -> Split:
+def split_by_prompt(judgements: Judgements, rng: np.random.Generator, *, share: float = 0.2) -> PromptSplit:
     """Holds out some prompts with all that was judged of them.
 
     Judgements of one prompt share texts, so a split by pairs would measure memory. Where there is one prompt alone,
@@ -209,19 +227,19 @@ def split_by_prompt(judgements: Judgements, rng: np.random.Generator, *, share: 
     prompts = judgements.prompts
     kinds = np.unique(prompts)
     if share == 0.0:
-        return Split(np.ones(len(prompts), dtype=bool), np.zeros(len(prompts), dtype=bool), "prompt")
+        return PromptSplit(np.ones(len(prompts), dtype=bool), np.zeros(len(prompts), dtype=bool), "prompt")
     if len(kinds) == 1:
         return _split_by_text(judgements, rng, share)
     count = min(max(1, round(share * len(kinds))), len(kinds) - 1)
     chosen = np.sort(rng.permutation(kinds)[:count])
     test = np.isin(prompts, chosen)
     texts = judgements.texts.prompts.texts
-    return Split(~test, test, "prompt", tuple(texts[row] for row in chosen.tolist()))
+    return PromptSplit(~test, test, "prompt", tuple(texts[row] for row in chosen.tolist()))
 
 
-def _split_by_text(judgements: Judgements, rng: np.random.Generator, share: float) -> Split:
+def _split_by_text(judgements: Judgements, rng: np.random.Generator, share: float) -> PromptSplit:
     count = len(judgements.texts)
     held = np.zeros(count, dtype=bool)
     held[rng.permutation(count)[: max(2, round(share * count))]] = True
     left, right = held[judgements.left], held[judgements.right]
-    return Split(~(left | right), left & right, "text")
+    return PromptSplit(~(left | right), left & right, "text")

@@ -40,6 +40,25 @@ def hits(probabilities: Floats, outcomes: Integers) -> Floats:
     return np.asarray(_of(highest, outcomes) / highest.sum(axis=1))
 
 
+def error_of_mean(values: Floats, groups: Integers) -> float:
+    """The standard error of the mean of values that depend on each other within groups.
+
+    Liang and Zeger (1986), "Longitudinal data analysis using generalized linear models": judgements of one pair are no
+    independent witnesses.
+
+    Args:
+        values: ``(N,)`` for example :func:`hits`.
+        groups: ``(N,)`` places of at least 0: which of them belong together.
+
+    Example:
+        >>> right = np.array([1.0, 1.0, 0.0, 0.0])
+        >>> error_of_mean(right, np.array([0, 1, 2, 3])), round(error_of_mean(right, np.array([0, 0, 1, 1])), 3)
+        (0.25, 0.354)
+    """
+    sums = np.bincount(groups, values - values.mean())
+    return float(np.sqrt((sums**2).sum()) / len(values))
+
+
 def _of(table: NDArray[Any], outcomes: Integers) -> Floats:
     return np.asarray(table[np.arange(len(outcomes)), 1 - outcomes], dtype=np.float64)
 

@@ -20,6 +20,7 @@ from textgym.preference_models.measures import (
     brier_score,
     calibrate,
     correlate_ranks,
+    error_of_mean,
     hits,
     log_loss,
 )
@@ -151,10 +152,12 @@ def _choose(model: RewardModel, given: list[Comparison], judgements: Judgements)
 
 
 def _measure(table: Floats, judgements: Judgements) -> dict[str, float]:
+    right = hits(table, judgements.outcomes)
     return {
         "log loss": log_loss(table, judgements.outcomes),
         "Brier": brier_score(table, judgements.outcomes),
-        "accuracy": float(hits(table, judgements.outcomes).mean()),
+        "accuracy": float(right.mean()),
+        "its standard error": error_of_mean(right, judgements.pairs),
         "ECE": calibrate(table, judgements.outcomes).error,
     }
 

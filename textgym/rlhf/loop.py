@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from textgym.annotators import BoltzmannAnnotator
-from textgym.comparison_files import read_comparisons
 from textgym.comparisons import Comparison
 from textgym.errors import ConfigurationError
 from textgym.feedback.gathering import Gatherer, SyntheticGatherer
+from textgym.feedback.labels import read_labels
 from textgym.keys import spawn_seed
 from textgym.rlhf.plan import Plan
 from textgym.rlhf.report import write_report
@@ -34,11 +34,12 @@ def run_loop(
         What each round gave.
 
     Raises:
-        ConfigurationError: for another plan's folder, people without a gatherer, or a simulated annotator of a task
-            without a gold score.
+        ConfigurationError: for another plan's folder, people without a gatherer, a simulated annotator of a task
+            without a gold score, and whatever :meth:`~textgym.rlhf.plan.Plan.check` finds, before anything is written.
         TrainingError: if a training fails.
     """
     out = Path(out)
+    plan.check()
     plan.bind(out)
     if plan.reward is not None:
         rounds = [_train_only(plan, out, plan.reward, tell)]
@@ -76,7 +77,7 @@ def _rounds(plan: Plan, out: Path, gatherer: Gatherer | None, tell: Tell) -> lis
         folder.mkdir(exist_ok=True)
         watch = Stopwatch()
         if number == 1 and plan.labels is not None:
-            comparisons = list(read_comparisons(plan.labels))
+            comparisons = list(read_labels(plan.labels).comparisons)
             tell(f"round 1: {len(comparisons):,} comparisons read from {plan.labels}")
         else:
             assert gatherer is not None

@@ -41,7 +41,7 @@ def label_server(
             for number in range(1, annotators + 1):
                 invitation = _invite(store, f"annotator {number}")
                 tell(f"{invitation.name} judges at {invitation.link(addresses.public)}")
-            yield HumanGatherer(store)
+            yield HumanGatherer(store, is_closed=True)
 
 
 def _invite(store: Store, name: str) -> Invitation:

@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from textgym.agents.base import write_atomically
+from textgym.agents.registry import make_agent
+from textgym.atomic import write_whole
 from textgym.errors import ConfigurationError, unknown_name
 from textgym.factory import EnvFactory
+from textgym.preference_models.fitting import check_kind
 
-PLAN = "plan.json"
+PLAN, COMPARISONS = "plan.json", "comparisons.jsonl"
 ANNOTATORS = ("simulated", "browser", "terminal")
 
 
@@ -33,7 +35,7 @@ class Plan:
         algo: The agent, a name of :data:`textgym.agents.registry.AGENTS`.
         steps: Tokens that it writes in each round.
         config: Its options.
-        labels: A file of comparisons instead of the first round's texts and judgements.
+        labels: A file of comparisons, or a label database, instead of the first round's texts and judgements.
         reward: A reward model or classifier instead of everything before the training: its folder, or
             ``{"name": folder, "label": ...}`` with what else it must be told.
         seed: Of all that is random.
@@ -87,6 +89,15 @@ class Plan:
         """The environment, with its own reward or with another."""
         return EnvFactory(self.env_id, {**self.env, **({} if reward is None else {"reward": reward})})
 
+    def check(self) -> None:
+        """Raises now what would otherwise be raised after an hour of labelling: for an environment, a reward, a kind
+        of reward model, an agent or an option of it that there is not.
+        """
+        _ = self.factory(self.reward).task().reward
+        if self.reward is None:
+            check_kind(self.model, self.ensemble)
+        make_agent(self.algo, seed=self.seed, **self.config)
+
     def bind(self, out: Path) -> None:
         """Writes the plan into the folder of its results.
 
@@ -99,6 +110,8 @@ class Plan:
             changed = [name for name in mine if name != "rounds" and mine[name] != theirs.get(name)]
             if changed:
                 shown = ", ".join(f"{name} was {theirs.get(name)!r} and is {mine[name]!r}" for name in changed)
-                raise ConfigurationError(f"{str(out)!r} holds another loop: {shown}; take another folder")
+                kept = out / "round-1" / COMPARISONS
+                advice = f" (--labels {kept} takes its comparisons along)" if kept.is_file() else ""
+                raise ConfigurationError(f"{str(out)!r} holds another loop: {shown}; take another folder{advice}")
         out.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, json.dumps(mine, indent=2) + "\n")
+        write_whole(file, json.dumps(mine, indent=2) + "\n")

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from textgym.agents.base import write_atomically
+from textgym.atomic import write_whole
 from textgym.benchmarks import report_plots as plots
 from textgym.benchmarks.records import Measure, RunResult
 from textgym.benchmarks.report_style import STYLE
@@ -22,8 +22,8 @@ SHOWN = 6  # texts and comparisons of each round
 
 def write_report(plan: Plan, rounds: Sequence[Round], out: Path) -> Path:
     """Writes the page and, for programs, the same numbers as JSON; returns the page's path."""
-    write_atomically(out / NUMBERS, json.dumps([numbers(plan, item) for item in rounds], indent=2) + "\n")
-    write_atomically(out / REPORT, render(plan, rounds))
+    write_whole(out / NUMBERS, json.dumps([numbers(plan, item) for item in rounds], indent=2) + "\n")
+    write_whole(out / REPORT, render(plan, rounds))
     return out / REPORT
 
 

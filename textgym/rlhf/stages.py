@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from textgym.agents.base import load_agent, write_atomically
+from textgym.agents.registry import agent_class
+from textgym.atomic import write_whole
 from textgym.benchmarks.records import RunResult, RunSpec
 from textgym.benchmarks.runs import run
 from textgym.comparison_files import read_comparisons, write_comparisons
@@ -19,12 +21,15 @@ from textgym.comparisons import Comparison
 from textgym.errors import TrainingError
 from textgym.feedback.gathering import Gatherer
 from textgym.feedback.pairs import Pair, sample_pairs, to_batches
+from textgym.folders import find_folder
 from textgym.keys import spawn_seed
 from textgym.preference_models import fit_preferences
-from textgym.rlhf.plan import Plan
+from textgym.preference_models.cards import CARD
+from textgym.preference_models.judgements import hash_comparisons
+from textgym.rlhf.plan import COMPARISONS, Plan
 
-PAIRS, COMPARISONS, MODEL, TRAINING = "pairs.jsonl", "comparisons.jsonl", "model", "training"
-"""What a round's folder holds."""
+PAIRS, MODEL, TRAINING = "pairs.jsonl", "model", "training"
+"""What a round's folder holds, beside :data:`textgym.rlhf.plan.COMPARISONS`."""
 
 RUN, AGENT = "run.json", "agent"
 
@@ -61,9 +66,10 @@ def sample(plan: Plan, folder: Path, number: int, previous: Path | None) -> list
     if (folder / PAIRS).is_file():
         return [_pair(json.loads(line)) for line in (folder / PAIRS).read_text(encoding="utf-8").splitlines()]
     envs, seed = plan.factory(), spawn_seed(plan.seed, "rlhf", "pairs", str(number))
-    agent = None if previous is None else load_agent(previous / TRAINING / AGENT)
+    # By the name that the plan gives: an agent of one's own is no less trusted now than when it was trained.
+    agent = None if previous is None else agent_class(plan.algo).load(previous / TRAINING / AGENT)
     pairs = sample_pairs(envs, "mixed" if agent is None else agent, plan.pairs, seed=seed, other="mixed")
-    write_atomically(folder / PAIRS, "".join(json.dumps(asdict(pair)) + "\n" for pair in pairs))
+    write_whole(folder / PAIRS, "".join(json.dumps(asdict(pair)) + "\n" for pair in pairs))
     return pairs
 
 
@@ -72,29 +78,49 @@ def _pair(row: dict[str, Any]) -> Pair:
 
 
 def label(pairs: Sequence[Pair], folder: Path, gatherer: Gatherer) -> list[Comparison]:
-    """What is said of the pairs; who has judged some of them already is asked for the others."""
+    """What is said of the pairs; who has judged some of them already is asked for the others.
+
+    Raises:
+        KeyboardInterrupt: after what was judged until then is in the file.
+    """
     file = folder / COMPARISONS
     done = list(read_comparisons(file)) if file.is_file() else []
     known = {item.pair for item in done}
     waiting = [pair for pair in pairs if pair.id not in known]
     if not waiting:
         return done
-    found = [*done, *gatherer.gather(waiting)]
+    try:
+        found = [*done, *gatherer.gather(waiting)]
+    except KeyboardInterrupt:
+        write_comparisons(file, [*done, *gatherer.poll()])
+        raise
     write_comparisons(file, found)
     return found
 
 
 def fit(plan: Plan, folder: Path, comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """A reward model of all comparisons so far; returns its metrics."""
+    """A reward model of all comparisons so far; returns its metrics.
+
+    One that is there stays if it was fitted to the same comparisons; else it goes, and the agent that it paid.
+    """
     model, task = folder / MODEL, plan.factory().task()
-    if not model.is_dir():
+    if _hash_of_data(model) != hash_comparisons(comparisons):
+        shutil.rmtree(folder / TRAINING, ignore_errors=True)
         fitted = fit_preferences(
             comparisons, task, kind=plan.model, ensemble=plan.ensemble, seed=spawn_seed(plan.seed, "rlhf", "model"),
             env_id=plan.env_id, env_kwargs=plan.env,
         )  # fmt: skip
         fitted.save(model)
-    card: dict[str, Any] = json.loads((model / "card.json").read_text(encoding="utf-8"))
+    card: dict[str, Any] = json.loads((model / CARD).read_text(encoding="utf-8"))
     return dict(card["metrics"])
+
+
+def _hash_of_data(model: Path) -> str:
+    """Of the comparisons that a model was fitted to; "" where there is no model."""
+    found = find_folder(model)
+    if found is None:
+        return ""
+    return str(json.loads((found / CARD).read_text(encoding="utf-8"))["data"]["hash"])
 
 
 def train(plan: Plan, folder: Path, number: int, reward: str | Mapping[str, Any]) -> RunResult:
