@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from textgym.atomic import write_whole
 from textgym.errors import ConfigurationError, TextGymError, unknown_name
 from textgym.factory import EnvFactory
 
@@ -23,6 +23,8 @@ C = TypeVar("C")
 
 CARD = "agent.json"
 TRUSTED_PACKAGE = "textgym.agents."
+
+write_atomically = write_whole  # under the name by which benchmarks know it
 
 
 @runtime_checkable
@@ -109,13 +111,6 @@ def make_config(config_class: type[C], values: Mapping[str, Any]) -> C:
     return config_class(**values)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a text file so that a reader sees the old content or the new, never a part."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    scratch.write_text(text, encoding="utf-8")
-    os.replace(scratch, path)
-
-
 def write_card(path: Path, agent: Any, **extra: Any) -> None:
     """Writes ``agent.json``: the class as "module:Name", the config, the seed and whatever else is needed."""
     path.mkdir(parents=True, exist_ok=True)
@@ -125,7 +120,7 @@ def write_card(path: Path, agent: Any, **extra: Any) -> None:
         "seed": agent.seed,
         **extra,
     }
-    write_atomically(path / CARD, json.dumps(card, indent=2) + "\n")
+    write_whole(path / CARD, json.dumps(card, indent=2) + "\n")
 
 
 def read_card(path: Path) -> dict[str, Any]:

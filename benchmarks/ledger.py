@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from textgym.agents.base import write_atomically
 from textgym.errors import ConfigurationError
 
-from .records import RunResult, RunSpec, describe_object, versions
+from .ledger_file import LEDGER, OLD_RESULTS, append, heal, read_ledger, read_old_results
+from .records import PROTOCOL, RunResult, RunSpec, describe_object, versions
+from .run_keys import differences
 from .suites import Suite
 
-PLAN, RESULTS = "plan.json", "results.jsonl"
+PLAN, RESULTS = "plan.json", LEDGER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,12 +24,12 @@ class Event:
     """Something that happened in a comparison.
 
     Attributes:
-        kind: "plan" (once, at the start), "started", "progress", "finished" (the run may have failed) or
-            "interrupted" (once, on Ctrl-C).
+        kind: "note" (something to know before the start), "plan" (once, at the start), "started", "progress",
+            "finished" (the run may have failed) or "interrupted" (once, on Ctrl-C).
         message: One line for people.
         done: Runs that are finished, those of earlier starts included.
         total: Runs of the plan.
-        spec: The run; None for "plan" and "interrupted".
+        spec: The run; None for "note", "plan" and "interrupted".
         steps: Steps that the run has made, for "progress".
         result: The record, for "finished".
     """
@@ -48,27 +49,25 @@ OnEvent = Callable[[Event], None]
 def read_results(out: Path | str) -> list[RunResult]:
     """The records of all finished runs in a folder, in the order in which they finished.
 
-    A line that was cut off when the process was killed is passed over; that run is simply not finished.
+    Left out are a line that was cut off when the process was killed, and those that :func:`read_problems` tells of.
+    Results of earlier versions (``results.jsonl``) are read too.
 
     Raises:
-        ConfigurationError: if this is no folder of a comparison, or its file holds something else.
+        ConfigurationError: if this is no folder of a comparison.
     """
-    path = Path(out) / RESULTS
-    if not path.is_file():
-        if path.with_name(PLAN).is_file():
-            return []
-        raise ConfigurationError(f"{str(out)!r} holds no comparison: expected a folder with {PLAN} and {RESULTS}")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    results: dict[str, RunResult] = {}
-    for number, line in enumerate(lines, start=1):
-        try:
-            result = RunResult.from_json(line)
-        except json.JSONDecodeError:
-            continue
-        except ValueError as error:
-            raise ConfigurationError(f"{path}, line {number}: {error}") from None
-        results[result.spec.key] = result
-    return list(results.values())
+    path = Path(out) / LEDGER
+    if path.is_file():
+        return list(read_ledger(path).results.values())
+    if (Path(out) / OLD_RESULTS).is_file():
+        return list(read_old_results(Path(out) / OLD_RESULTS).values())
+    if (Path(out) / PLAN).is_file():
+        return []
+    raise ConfigurationError(f"{str(out)!r} holds no comparison: expected a folder with {PLAN} and {LEDGER}")
+
+
+def read_problems(out: Path | str) -> list[str]:
+    """A sentence for each line of a folder's ledger that was edited, repeated or is no record."""
+    return read_ledger(Path(out) / LEDGER).problems
 
 
 def read_plan(out: Path | str) -> dict[str, Any]:
@@ -83,10 +82,17 @@ def write_plan(suite: Suite, out: Path, specs: Sequence[RunSpec]) -> None:
     plan = {
         "suite": suite.name,
         "title": suite.title,
+        "protocol": PROTOCOL,
         "versions": versions(),
-        "runs": [{**asdict(spec), "key": spec.key} for spec in specs],
+        "runs": [_planned(spec) for spec in specs],
     }
     write_atomically(out / PLAN, json.dumps(plan, default=describe_object, ensure_ascii=False, indent=1) + "\n")
+
+
+def _planned(spec: RunSpec) -> dict[str, Any]:
+    """A run as the plan shows it; the facts behind its key stand in the run's own folder."""
+    shown = {item.name: getattr(spec, item.name) for item in fields(spec) if item.name != "facts"}
+    return {**shown, "key": spec.key}
 
 
 class Ledger:
@@ -96,13 +102,22 @@ class Ledger:
         out: Folder of the comparison.
         specs: The runs of the plan.
         results: Key -> record of each run of the plan that is finished, now or by an earlier start.
+
+    Raises:
+        ConfigurationError: if the folder's ledger was edited, is of an earlier version, or holds runs of another
+            configuration of one of these agents on one of these environments; the first such field is named.
     """
 
     def __init__(self, out: Path, specs: Sequence[RunSpec], on_event: OnEvent | None = None) -> None:
         self.out, self.specs, self._on_event = out, specs, on_event
-        self._path = out / RESULTS
+        self._path = out / LEDGER
+        contents = read_ledger(self._path)
+        _check(out, contents.problems)
+        _check_unchanged(out, contents.results.values(), specs)
         wanted = {spec.key for spec in specs}
-        self.results = {result.spec.key: result for result in read_results(out) if result.spec.key in wanted}
+        self.results = {key: result for key, result in contents.results.items() if key in wanted}
+        if heal(self._path, contents):
+            self.tell("note", f"{self._path}: its last line was cut off by a kill; that run is made again")
 
     @property
     def counts(self) -> str:
@@ -128,9 +143,12 @@ class Ledger:
         self.tell("progress", f"{spec.label} seed {spec.seed}: {steps:,} of {spec.steps:,}", spec=spec, steps=steps)
 
     def finished(self, result: RunResult) -> None:
-        """Writes the record before anybody hears of it."""
+        """Writes the record before anybody hears of it; of a run that has one already, the first one stays."""
         spec = result.spec
-        self._append(result.to_json())
+        if spec.key in self.results:
+            self.tell("note", f"{spec.label} seed {spec.seed} finished twice; the first record stays", spec=spec)
+            return
+        append(self._path, result)
         self.results[spec.key] = result
         seconds = result.train_seconds + result.evaluation_seconds
         outcome = _outcome(result) if result.status == "ok" else f"FAILED: {result.error or 'no reason given'}"
@@ -141,16 +159,43 @@ class Ledger:
         if self._on_event is not None:
             self._on_event(Event(kind=kind, message=message, done=len(self.results), total=len(self.specs), **details))
 
-    def _append(self, line: str) -> None:
-        """Adds a line, after closing one that an earlier, killed process left unfinished."""
-        with self._path.open("a+b") as file:
-            if file.tell():
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":
-                    file.write(b"\n")
-            file.write(line.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+
+def _check(out: Path, problems: Sequence[str]) -> None:
+    if (out / OLD_RESULTS).is_file() and not (out / LEDGER).is_file():
+        raise ConfigurationError(
+            f"{str(out)!r} holds {OLD_RESULTS} of an earlier version, which does not say with what code its runs were "
+            "made. `textgym bench report` still reads it; run into another folder, or pass --new"
+        )
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise ConfigurationError(
+            f"{problems[0]}{more}. Restore the file, or take that line out to have its run made again, or pass --new"
+        )
+
+
+def _check_unchanged(out: Path, results: Iterable[RunResult], specs: Sequence[RunSpec]) -> None:
+    """Refuses to go on where the same agent has run on the same environment with another configuration."""
+    before, now = _configurations(result.spec for result in results), _configurations(specs)
+    for place, wanted in now.items():
+        found = before.get(place, {})
+        new = [spec for name, spec in wanted.items() if name not in found]
+        gone = [spec for name, spec in found.items() if name not in wanted]
+        if new and gone:
+            changes = min((differences(old, new[0]) for old in gone), key=len)
+            raise ConfigurationError(
+                f"{str(out)!r} holds runs of another configuration: {new[0].label} on {new[0].env_id}: "
+                f"{'; '.join(map(str, changes[:3]))}{' and so on' if len(changes) > 3 else ''}. "
+                "Go on with what it was, run into another folder, or pass --new to move the old one aside"
+            )
+
+
+def _configurations(specs: Iterable[RunSpec]) -> dict[tuple[str, str], dict[str, RunSpec]]:
+    """(label, environment) -> what decides the result, seed apart -> one such spec."""
+    found: dict[tuple[str, str], dict[str, RunSpec]] = {}
+    for spec in specs:
+        parts = {name: value for name, value in spec.parts().items() if name != "seed"}
+        found.setdefault((spec.label, spec.env_id), {}).setdefault(json.dumps(parts, sort_keys=True), spec)
+    return found
 
 
 def _outcome(result: RunResult) -> str:

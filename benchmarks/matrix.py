@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from textgym import tasks
 from textgym.audit import audit
 from textgym.errors import TextGymError
 from textgym.factory import EnvFactory
@@ -76,7 +77,9 @@ def build_matrix(out: Path | str, *, audited: bool = True) -> list[Line]:
     """
     results = read_results(out)
     agents = list(dict.fromkeys(run.spec.label for run in results))
-    names = dict.fromkeys(environment_of(run) for run in results)
+    order = {task: place for place, task in enumerate(tasks.names())}  # runs finish in whichever order
+    placed = sorted(results, key=lambda run: order.get(run.task, len(order)))
+    names = dict.fromkeys(environment_of(run) for run in placed)
     return [_line([run for run in results if environment_of(run) == name], name, agents, audited) for name in names]
 
 

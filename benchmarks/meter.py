@@ -3,44 +3,34 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from textgym.episodes import ILLEGAL, EpisodeBatch
 from textgym.errors import BudgetSpent
-from textgym.playing import describe
+from textgym.playing import concatenate, describe
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Codes = NDArray[np.uint8]
+from .episode_log import EpisodeLog, EpisodeTable, Floats, Integers
 
-_COLUMNS = (np.int64, np.float64, np.int64, np.uint8)  # of an EpisodeLog
 _POOL = 400  # texts from the start among which some are shown
+_PATIENCE, STUBBORN_STEPS = 100, 1_000  # asked for in vain before training is ended, and before the process is
 _BLOCK = 8  # texts kept at a time, at most, for the gold curve: in large batches one by one would be slow
+
+_SMALL = 16_384  # bytes of tokens up to which a whole batch is kept for a sample: to take rows of it is slow
+
+_Sample = tuple[int, EpisodeBatch, Floats, Integers]  # steps, texts and their returns, which of them are meant
 
 Text = dict[str, Any]
 """``prompt``, ``completion``, ``reward`` and ``gold`` (None where there is none) of one episode."""
 
 
-@dataclass(frozen=True, slots=True)
-class EpisodeLog:
-    """Every finished episode in the order in which they ended; all arrays are ``(N,)``.
+class BudgetOverrunError(BaseException):
+    """An agent went on stepping after its budget was spent, and swallowed what told it so.
 
-    Attributes:
-        steps: Environment steps spent, by all environments together, when the episode ended.
-        returns: Sum of its rewards.
-        lengths: Tokens of its completion.
-        stop_codes: Indices into :data:`textgym.episodes.STOP_REASONS`.
+    No Exception, so that what swallowed :class:`~textgym.errors.BudgetSpent` does not swallow this.
     """
-
-    steps: Integers
-    returns: Floats
-    lengths: Integers
-    stop_codes: Codes
 
 
 class Meter:
@@ -51,9 +41,12 @@ class Meter:
 
     Args:
         budget: Environment steps that may be spent; None for no limit.
+        reward_calls: Texts that the reward model may score; None for no limit. Texts end in all lanes at once, so that
+            the step that uses up the last call may make as many more as there are lanes.
         samples: About how many texts, evenly over the budget, are kept for the gold curve.
         texts: How many texts from the start and from the end are kept.
         on_progress: Called with the steps spent, about 100 times over the budget.
+        on_stubborn: Called when an agent swallows everything that tells it to stop; it must end the process.
 
     Attributes:
         steps: Steps spent.
@@ -66,11 +59,15 @@ class Meter:
         self,
         budget: int | None = None,
         *,
+        reward_calls: int | None = None,
         samples: int = 2000,
         texts: int = 20,
         on_progress: Callable[[int], None] | None = None,
+        on_stubborn: Callable[[], None] | None = None,
     ) -> None:
-        self.budget = budget
+        self._refused, self._on_stubborn = 0, on_stubborn
+        self.budget, self.reward_budget = budget, reward_calls
+        self._scored = 0  # texts, kept up only where there is a limit
         self.steps = self.episodes = self.scored_apart = 0
         self._texts = texts
         self._on_progress = on_progress
@@ -79,8 +76,8 @@ class Meter:
         self._sample_from, self._sample_to = 0, 1
         self._report_every = self._next_report = max(1, span // 100)
         self._last_stretch = span - max(span // 20, 100 * texts)
-        self._log: tuple[Any, ...] = tuple(np.zeros(1024, dtype=kind) for kind in _COLUMNS)
-        self._samples: list[tuple[int, EpisodeBatch]] = []
+        self._table = EpisodeTable()
+        self._samples: list[_Sample] = []
         self._first: list[tuple[EpisodeBatch, Floats]] = []
         self._last: deque[tuple[EpisodeBatch, Floats]] = deque()
         self._in_first = self._in_last = 0
@@ -89,44 +86,48 @@ class Meter:
         """Takes steps from the budget before they are made.
 
         Raises:
-            BudgetSpent: if they are more than what is left; nothing is taken then.
+            BudgetSpent: if they are more than what is left, or no reward call is left; nothing is taken then.
+            BudgetOverrunError: if that was swallowed a hundred times.
         """
+        if self.reward_budget is not None and self._scored + self.scored_apart >= self.reward_budget:
+            raise self._refusal(f"the budget of {self.reward_budget} reward calls is spent ({self.steps} steps made)")
         spent = self.steps + steps
         if self.budget is not None and spent > self.budget:
-            raise BudgetSpent(f"the budget of {self.budget} steps is spent ({self.steps} made, {steps} more asked)")
+            made = f"{self.steps} made, {steps} more asked"
+            raise self._refusal(f"the budget of {self.budget} steps is spent ({made})")
         self.steps = spent
         if spent >= self._next_report:
             self._next_report = spent + self._report_every
             if self._on_progress is not None:
                 self._on_progress(spent)
 
+    def _refusal(self, reason: str) -> BaseException:
+        self._refused += 1
+        if self._refused > STUBBORN_STEPS and self._on_stubborn is not None:
+            self._on_stubborn()
+        if self._refused > _PATIENCE:
+            return BudgetOverrunError(
+                f"{reason}; BudgetSpent was swallowed {_PATIENCE} times: let it pass, or stop there"
+            )
+        return BudgetSpent(reason)
+
     def record(self, batch: EpisodeBatch, returns: Floats) -> None:
         """Keeps episodes that have just ended, with their returns ``(K,)``."""
-        self._write(returns, batch.lengths, batch.stop_codes, len(returns))
-        if self._wants_text():
+        self.episodes += len(returns)
+        self._table.add(self.steps, returns, batch.lengths, batch.stop_codes)
+        if self.reward_budget is not None:
+            self._scored += int(np.count_nonzero(batch.stop_codes != ILLEGAL))
+        if self._in_first < _POOL or self.episodes > self._sample_from or self.steps >= self._last_stretch:
             self._keep(batch, returns)
 
     def record_one(self, episode: Callable[[], EpisodeBatch], value: float, length: int, stop_code: int) -> None:
         """Keeps one episode that has just ended; its batch is built only where the text may be shown."""
-        self._write(value, length, stop_code, 1)
-        if self._wants_text():
+        self.episodes += 1
+        self._table.add_one(self.steps, value, length, stop_code)
+        if self.reward_budget is not None:
+            self._scored += stop_code != ILLEGAL
+        if self._in_first < _POOL or self.episodes > self._sample_from or self.steps >= self._last_stretch:
             self._keep(episode(), np.array([value]))
-
-    def _wants_text(self) -> bool:
-        """Whether an episode that just ended may be shown or sampled: most are numbers only."""
-        return self._in_first < _POOL or self.episodes > self._sample_from or self.steps >= self._last_stretch
-
-    def _write(self, returns: Any, lengths: Any, stop_codes: Any, count: int) -> None:
-        """Copies into one growing table: to hold on to the arrays themselves would cost more in fresh memory."""
-        rows = slice(self.episodes, self.episodes + count)
-        self.episodes += count
-        if self.episodes > len(self._log[0]):
-            self._log = tuple(np.concatenate([old, np.zeros(self.episodes, dtype=old.dtype)]) for old in self._log)
-        log_steps, log_returns, log_lengths, log_codes = self._log
-        log_steps[rows] = self.steps
-        log_returns[rows] = returns
-        log_lengths[rows] = lengths
-        log_codes[rows] = stop_codes
 
     def _keep(self, batch: EpisodeBatch, returns: Floats) -> None:
         count = len(returns)
@@ -137,18 +138,22 @@ class Meter:
         self._in_last += count
         while self._in_last - len(self._last[0][1]) >= self._texts:
             self._in_last -= len(self._last.popleft()[1])
-        self._sample(batch, count)
+        self._sample(batch, returns)
 
-    def _sample(self, batch: EpisodeBatch, count: int) -> None:
+    def _sample(self, batch: EpisodeBatch, returns: Floats) -> None:
         """Takes blocks of consecutive episodes, evenly over their numbers.
 
         Only an episode's number decides. To take what ends at chosen steps instead would favour short texts:
         when lanes run in step, the long ones end together and the short ones alone.
         """
+        count = len(returns)
         start = self.episodes - count
         while self._sample_from < self.episodes:
             rows = np.arange(self._sample_from, min(self._sample_to, self.episodes)) - start
-            self._samples.append((self.steps, batch.take(rows)))
+            if batch.tokens.nbytes <= _SMALL:
+                self._samples.append((self.steps, batch, returns, rows))
+            else:
+                self._samples.append((self.steps, batch.take(rows), returns[rows], np.arange(len(rows))))
             self._sample_from += len(rows)
             if self._sample_from == self._sample_to:
                 block = min(_BLOCK, 1 + count // 16)  # neighbours are alike, so no more than speed asks for
@@ -159,18 +164,26 @@ class Meter:
     @property
     def reward_calls(self) -> int:
         """How many texts the reward model was asked about; it is never asked about illegal ones."""
-        return int(np.count_nonzero(self.log().stop_codes != ILLEGAL)) + self.scored_apart
+        return self._table.count_legal() + self.scored_apart
 
     def log(self) -> EpisodeLog:
         """Every finished episode."""
-        steps, returns, lengths, codes = (column[: self.episodes].copy() for column in self._log)
-        return EpisodeLog(steps, returns, lengths, codes)
+        return self._table.log()
+
+    def sampled(self) -> Iterator[tuple[int, EpisodeBatch, Floats]]:
+        """The thin sample: steps at which texts ended, these texts, and their returns."""
+        for steps, batch, returns, rows in self._samples:
+            everything = len(rows) == len(batch)
+            yield steps, batch if everything else batch.take(rows), returns if everything else returns[rows]
 
     def gold_samples(self) -> tuple[Integers, Floats]:
         """``(M,)`` steps and ``(M,)`` true scores of the thin sample, scored now; empty without gold."""
-        steps = [np.full(len(batch), steps) for steps, batch in self._samples if batch.has_gold]
-        golds = [batch.gold() for _, batch in self._samples if batch.has_gold]
-        return np.concatenate([np.zeros(0, dtype=np.int64), *steps]), np.concatenate([np.zeros(0), *golds])
+        kept = [(steps, batch) for steps, batch, _ in self.sampled() if batch.has_gold]
+        if not kept:
+            return np.zeros(0, dtype=np.int64), np.zeros(0)
+        golds = concatenate([batch for _, batch in kept]).gold()  # all at once: one by one takes ten times as long
+        assert golds is not None
+        return np.concatenate([np.full(len(batch), steps, dtype=np.int64) for steps, batch in kept]), golds
 
     def first_texts(self) -> list[Text]:
         """Some of the first texts, evenly from the first few hundred.
@@ -185,5 +198,25 @@ class Meter:
         """The last texts, in the order in which they ended."""
         return self._describe(self._last)[-self._texts :]
 
+    def texts_at(self, moments: int = 5, each: int = 4) -> list[Text]:
+        """Texts from fixed moments, spread evenly over the budget.
+
+        Returns:
+            The first ``each`` sampled texts from each moment on that was reached, the last ones for the end, each
+            with the ``steps`` at which it ended.
+        """
+        places = [(sample, row) for sample in self._samples for row in sample[3].tolist()]
+        ends = np.array([sample[0] for sample, _ in places], dtype=np.int64)
+        reached = [moment for moment in np.linspace(0, self._span, moments) if moment < self.steps]
+        chosen: list[tuple[_Sample, int]] = []
+        for moment in [*reached, np.inf][:moments]:
+            first = max(0, min(int(np.searchsorted(ends, moment)), len(places) - each))
+            chosen += places[first : first + each]
+        texts = self._describe((sample[1].take([row]), sample[2][[row]]) for sample, row in chosen)
+        return [{"steps": sample[0], **text} for (sample, _), text in zip(chosen, texts, strict=True)]
+
     def _describe(self, kept: Iterable[tuple[EpisodeBatch, Floats]]) -> list[Text]:
-        return [text for batch, returns in kept for text in describe(batch, returns)]
+        batches = list(kept)
+        if not batches:
+            return []
+        return describe(concatenate([batch for batch, _ in batches]), np.concatenate([found for _, found in batches]))

@@ -17,7 +17,8 @@ from textgym.episodes import STOP_REASONS
 from textgym.factory import EnvFactory
 from textgym.vector_env import RESTS
 
-from .meter import Integers, Meter
+from .episode_log import Integers
+from .meter import Meter
 
 _CODES = {reason: code for code, reason in enumerate(STOP_REASONS)}
 _NOBODY: Integers = np.zeros(0, dtype=np.int64)

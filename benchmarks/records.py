@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+import re
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,13 @@ from textgym.factory import EnvFactory
 
 from .meter import Text
 
+PROTOCOL = 1
+"""Raised when runs are made, measured or recorded in another way, so that their numbers cannot be compared."""
+
+COSTS = ("train_seconds", "evaluation_seconds", "cpu_seconds", "gpu_seconds", "peak_memory_bytes")
+"""The fields of a record that differ when the same run is repeated."""
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _PACKAGES = ("textgym", "gymnasium", "numpy", "torch", "stable-baselines3", "sb3-contrib", "transformers")
 
 
@@ -34,6 +43,9 @@ class RunSpec:
         env: Arguments of the environment.
         episodes: Texts of each evaluation.
         label: What the report calls the agent; its name by default.
+        reward_calls: Texts that the reward model may score in training; None for no limit.
+        facts: What decides the result besides, as :func:`textgym.benchmarks.run_keys.seal` notes it: sources,
+            versions, defaults.
     """
 
     agent: str
@@ -44,22 +56,35 @@ class RunSpec:
     env: Mapping[str, Any] = field(default_factory=dict)
     episodes: int = 200
     label: str = ""
+    reward_calls: int | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.label:
             object.__setattr__(self, "label", self.agent)
 
-    @property
+    def parts(self) -> dict[str, Any]:
+        """All that decides the result, as JSON holds it."""
+        parts = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "label"}
+        found: dict[str, Any] = json.loads(json.dumps(parts, default=describe_object))
+        return found
+
+    @cached_property
     def key(self) -> str:
-        """Tells runs apart: two specs with the same key are the same run, whatever their label."""
-        parts = {name: value for name, value in asdict(self).items() if name != "label"}
-        return json.dumps(parts, sort_keys=True, default=describe_object)
+        """Tells runs apart: a hash of all that decides the result, which the label does not."""
+        return sha256(json.dumps(self.parts(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def environment(self) -> str:
+        """Names the environment with its arguments; runs with the same name are averaged."""
+        arguments = ", ".join(f"{name}={value}" for name, value in sorted(self.env.items()))
+        return f"{self.env_id}({arguments})" if arguments else self.env_id
 
     @property
     def folder_name(self) -> str:
         """A name for the run's folder, readable and different for different keys."""
         label = "".join(letter if letter.isalnum() else "-" for letter in self.label)
-        return f"{label}-seed{self.seed}-{sha256(self.key.encode()).hexdigest()[:8]}"
+        return f"{label[-80:]}-seed{self.seed}-{self.key[:12]}"
 
     def factory(self) -> EnvFactory:
         """Makes the environments of this run."""
@@ -106,12 +131,19 @@ class RunResult:
         reward_calls: Texts that the reward model scored in training.
         train_seconds: Wall time of training.
         evaluation_seconds: Wall time of all evaluations.
+        cpu_seconds: Processor time of all threads.
+        gpu_seconds: Wall time of a run that used a GPU, times the GPUs it saw; 0 without.
+        gpu: The GPU's name; empty without.
+        peak_memory_bytes: The most memory that the process has held; 0 where the system does not tell.
         measures: The evaluations.
         references: split -> score -> random, blind, best and which of them are inexact, where they are known.
         curve: About 50 points with steps, reward, gold (None without) and n, from training itself.
         texts: "start" and "end" of training, "greedy" and "held_out" from the evaluations.
-        error: Last line of the exception of a failed run.
-        trace: Its traceback.
+        error: Why a run failed, in a sentence.
+        trace: The traceback.
+        failure: "error", "timeout", "memory", "budget" (it trained on when that was spent) or "died" (the process
+            ended without a word); empty for a run that is ok.
+        stage: Where it failed: "making the agent", "learn", "evaluation", "save" and so on.
         versions: Python and the packages that matter.
     """
 
@@ -125,19 +157,30 @@ class RunResult:
     reward_calls: int = 0
     train_seconds: float = 0.0
     evaluation_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    gpu_seconds: float = 0.0
+    gpu: str = ""
+    peak_memory_bytes: int = 0
     measures: list[Measure] = field(default_factory=list)
     references: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     curve: list[dict[str, Any]] = field(default_factory=list)
     texts: dict[str, list[Text]] = field(default_factory=dict)
     error: str = ""
     trace: str = ""
+    failure: str = ""
+    stage: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
-    def fail(self, error: BaseException, *, status: str = "failed") -> None:
+    def fail(self, error: BaseException, *, status: str = "failed", failure: str = "error", stage: str = "") -> None:
         """Turns this into the record of a failed or interrupted run."""
-        self.status = status
-        self.error = "".join(traceback.format_exception_only(error)).strip()[-2000:]
-        self.trace = "".join(traceback.format_exception(error))[-20_000:]
+        self.status, self.failure, self.stage = status, failure, stage
+        sentence = _ADDRESS.sub("", "".join(traceback.format_exception_only(error)).strip())
+        self.error = (f"in {stage}: " if stage else "") + sentence[-2000:]
+        self.trace = _ADDRESS.sub("", "".join(traceback.format_exception(error)))[-20_000:]
+
+    def without_costs(self) -> dict[str, Any]:
+        """What must be the same whenever the run is repeated on the same machine."""
+        return {name: value for name, value in json.loads(self.to_json()).items() if name not in COSTS}
 
     def measure(self, play: str, split: str, score: str) -> Measure | None:
         """The evaluation of that kind, or None."""
@@ -182,7 +225,7 @@ def describe_object(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     name = getattr(value, "__qualname__", None)
-    return f"{value.__module__}:{name}" if name else repr(value)
+    return f"{value.__module__}:{name}" if name else _ADDRESS.sub("", repr(value))
 
 
 def _known(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,26 @@ from textgym.agents.base import write_atomically
 
 from . import report_plots as plots
 from .records import Measure, RunResult
+from .reference_lines import Line
+from .reference_lines import read as read_lines
+from .report_board import leaderboard_section, tasks_section
+from .report_cost import alarms_section, cost_section
 from .report_figures import curves_section, seeds_section
+from .report_overview import overview_section
 from .report_style import STYLE
 from .report_table import table_section
+from .report_tasks import task_folds
 from .report_texts import texts_section
-from .summary import Row, Summary, environment_of, summarize, table_lines
+from .standings import Board, board_of
+from .summary import Row, Summary, environment_of, summarize
+from .summary_text import table_lines
 
 __all__ = ["REPORT", "build_report", "table_lines"]
 
 REPORT = "report.html"
+
+_MOST_MEASURES = 3_000  # rows of a table that a browser shows without a pause
+_NAMED = 3  # environments that the headline names
 
 
 def build_report(out: Path | str) -> Path:
@@ -31,26 +43,31 @@ def build_report(out: Path | str) -> Path:
         ConfigurationError: if the folder holds no comparison.
     """
     path = Path(out) / REPORT
-    write_atomically(path, render(summarize(out)))
+    summary = summarize(out)
+    write_atomically(path, render(summary, references=read_lines(out)))
     return path
 
 
-def render(summary: Summary) -> str:
-    """The page as text."""
-    styles = {row.label: number for number, row in enumerate(summary.rows)}
-    if summary.plan:
-        labels = dict.fromkeys(run["label"] for run in summary.plan["runs"])
-        styles = {label: number for number, label in enumerate(labels)}
-    sections = [
-        _header(summary),
-        table_section(summary, styles),
-        curves_section(summary, styles),
-        seeds_section(summary, styles),
-        texts_section(summary),
-        _failures(summary),
-        _every_measure(summary),
-        _how(summary),
-    ]
+def render(
+    summary: Summary,
+    *,
+    references: Mapping[str, Sequence[Line]] | None = None,
+    marks: Mapping[str, str] | None = None,
+) -> str:
+    """The page as text.
+
+    Args:
+        summary: The comparison.
+        references: Environment -> what writers that need no training earn there.
+        marks: Agent -> how far its runs are verified; None where nobody asked.
+    """
+    styles = styles_of(summary)
+    board = board_of(summary)
+    sections = [_header(summary), *_results(summary, board, styles, references or {})]
+    if marks is not None or len(summary.environments) > 1:
+        sections.insert(1, leaderboard_section(board, styles, marks=marks))
+    sections += [cost_section(summary, styles), alarms_section(summary)]
+    sections += [_failures(summary), _every_measure(summary), _how(summary)]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -60,8 +77,39 @@ def render(summary: Summary) -> str:
     )
 
 
+def styles_of(summary: Summary) -> dict[str, int]:
+    """Agent -> its number, which is its colour, dashes and sign in all pictures: the order of the plan."""
+    styles = {row.label: number for number, row in enumerate(summary.rows)}
+    if summary.plan.get("runs"):
+        labels = dict.fromkeys(run["label"] for run in summary.plan["runs"])
+        styles = {label: number for number, label in enumerate(labels)}
+    return styles
+
+
+def _results(
+    summary: Summary, board: Board, styles: Mapping[str, int], references: Mapping[str, Sequence[Line]]
+) -> list[str]:
+    """One environment: its table, curves, seeds and texts. Several: the leaderboard, and a fold for each of them."""
+    if len(summary.environments) < 2:
+        return [
+            table_section(summary, styles),
+            curves_section(summary, styles),
+            seeds_section(summary, styles),
+            overview_section(board, styles),
+            texts_section(summary),
+        ]
+    head = "<details><summary>Greedy and sampled play, training and held-out prompts</summary>"
+    return [
+        overview_section(board, styles),
+        f"{head}{table_section(summary, styles)}</details>" if summary.columns else "",
+        tasks_section(board, styles),
+        task_folds(summary, board, styles, references),
+    ]
+
+
 def _header(summary: Summary) -> str:
-    environments = ", ".join(dict.fromkeys(_environment_name(run) for run in summary.results))
+    names = [_environment_name(runs[0]) for runs in summary.environments.values()]
+    environments = ", ".join(names) if len(names) <= _NAMED else f"{len(names)} environments"
     planned = len(summary.plan.get("runs", [])) or len(summary.results)
     facts = f"{len(summary.rows)} agents on {environments}. " if environments else ""
     unfinished = f" {planned - len(summary.results)} have not finished." if len(summary.results) < planned else ""
@@ -94,10 +142,13 @@ def _failures(summary: Summary) -> str:
 
 
 def _every_measure(summary: Summary) -> str:
+    if sum(len(run.measures) for run in summary.results) > _MOST_MEASURES:
+        words = "There are too many for a page: <code>textgym bench report --files DIR</code> writes them as runs.csv."
+        return f"<h2>Every measure</h2><p>{words}</p>"
     rows = "".join(_measure_row(run, measure) for row in summary.rows for run in row.good for measure in run.measures)
     if not rows:
         return ""
-    names = ("agent", "seed", "play", "split", "score", "mean ± standard error", "scaled", "n texts")
+    names = ("agent", "environment", "seed", "play", "split", "score", "mean ± standard error", "scaled", "n texts")
     head = "".join(f"<th>{name}</th>" for name in names)
     return (
         "<h2>Every measure</h2><details><summary>All runs, as measured</summary><div class=scroll><table><thead>"
@@ -108,6 +159,7 @@ def _every_measure(summary: Summary) -> str:
 def _measure_row(run: RunResult, measure: Measure) -> str:
     cells = (
         run.spec.label,
+        environment_of(run),
         str(run.spec.seed),
         measure.play,
         measure.split,

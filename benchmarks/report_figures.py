@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
-
-import numpy as np
 
 from . import report_plots as plots
 from .records import RunResult
 from .report_table import agent_cell
+from .standings import Board
 from .summary import TRAINING, Column, Row, Summary, environment_of, lines_of, scale, score_of, split_of
 
 _FLOOR = -0.5  # scaled curves are cut off here: how bad a beginner is matters little
@@ -18,10 +18,10 @@ _FLOOR = -0.5  # scaled curves are cut off here: how bad a beginner is matters l
 def curves_section(summary: Summary, styles: Mapping[str, int]) -> str:
     """Learning curves of gold and reward for each environment; ``styles`` numbers the agents."""
     figures = []
-    for environment in dict.fromkeys(environment_of(run) for run in summary.results):
-        runs = [run for run in summary.results if environment_of(run) == environment and run.status == "ok"]
+    for found in summary.environments.values():
+        runs = [run for run in found if run.status == "ok"]
         for score in ("gold", "reward"):
-            figure = _curve_figure(summary, runs, score, styles)
+            figure = curve_figure(runs, score, styles, scaled=score in summary.scaled)
             if figure:
                 figures.append(figure)
     if not figures:
@@ -32,16 +32,42 @@ def curves_section(summary: Summary, styles: Mapping[str, int]) -> str:
     )
 
 
-def _curve_figure(summary: Summary, runs: Sequence[RunResult], score: str, styles: Mapping[str, int]) -> str:
+def curve_figure(runs: Sequence[RunResult], score: str, styles: Mapping[str, int], *, scaled: bool) -> str:
+    """The learning curves of one score in one environment, with their notes; empty if it has none."""
+    picture, notes = _curve_picture(runs, score, styles, scaled=scaled)
+    if not picture:
+        return ""
+    return (
+        f"<figure><h3>{score.capitalize()} in training</h3>{picture}"
+        f"<figcaption>{escape('; '.join(notes))}</figcaption></figure>"
+    )
+
+
+def curve_pictures(board: Board, styles: Mapping[str, int]) -> dict[str, str]:
+    """A name for each environment and score -> its learning curves as SVG."""
+    found: dict[str, str] = {}
+    for arena in board.arenas:
+        runs = [run for run in arena.runs if run.status == "ok"]
+        for score in ("gold", "reward") if runs else ():
+            picture, _ = _curve_picture(runs, score, styles, scaled=arena.scaled)
+            words = "-".join(re.findall(r"\w+", f"curves {arena.short_name} {score}"))
+            name = words if words not in found else f"{words}-{len(found)}"
+            found |= {name: picture} if picture else {}
+    return found
+
+
+def _curve_picture(
+    runs: Sequence[RunResult], score: str, styles: Mapping[str, int], *, scaled: bool
+) -> tuple[str, list[str]]:
     curves = []
     for label in dict.fromkeys(run.spec.label for run in runs):
-        curve = _curve([run for run in runs if run.spec.label == label], score, styles[label], score in summary.scaled)
+        curve = _curve([run for run in runs if run.spec.label == label], score, styles[label], scaled)
         if curve.line:
             curves.append(curve)
     if not curves:
-        return ""
+        return "", []
     ends = [end for curve in curves for _, low, high in curve.band for end in (low, high)]
-    lines = lines_of(runs).get((TRAINING, score)) if score in summary.scaled else None
+    lines = lines_of(runs).get((TRAINING, score)) if scaled else None
     references = []
     if lines:
         ends += [0.0, 1.05]
@@ -63,10 +89,7 @@ def _curve_figure(summary: Summary, runs: Sequence[RunResult], score: str, style
     notes += [f"cut off at {plots.number(_FLOOR, 3)}"] if lines and min(ends) < _FLOOR else []
     notes += ["from a thin sample of the texts"] if score == "gold" else []
     notes.append(f"n = {_counts(runs)} seeds an agent")
-    return (
-        f"<figure><h3>{score.capitalize()} in training</h3>{picture}"
-        f"<figcaption>{escape('; '.join(notes))}</figcaption></figure>"
-    )
+    return picture, notes
 
 
 def _counts(runs: Sequence[RunResult]) -> str:
@@ -79,15 +102,15 @@ def _curve(runs: Sequence[RunResult], score: str, style: int, scaled: bool) -> p
     values: dict[int, list[float]] = {}
     for run in runs:
         for point in run.curve:
-            value = scale(run, TRAINING, score, point[score]) if scaled else point[score]
-            if value is not None:
-                values.setdefault(point["steps"], []).append(value)
+            if point[score] is not None:
+                value = scale(run, TRAINING, score, point[score]) if scaled else point[score]
+                values.setdefault(point["steps"], []).extend([] if value is None else [value])
     points = sorted(values.items())
     return plots.Curve(
         label=runs[0].spec.label,
         style=style,
-        line=[(steps, float(np.mean(found))) for steps, found in points],
-        band=[(steps, min(found), max(found)) for steps, found in points],
+        line=[(steps, sum(found) / len(found)) for steps, found in points if found],
+        band=[(steps, min(found), max(found)) for steps, found in points if found],
     )
 
 

@@ -121,6 +121,21 @@ def learning_curves(
     curves: Sequence[Curve], references: Sequence[Reference], *, title: str, log: bool, low: float, high: float
 ) -> str:
     """A chart of means with bands over environment steps, labelled at the ends of the lines."""
+    words = "environment steps (tokens written)"
+    return line_chart(curves, references, title=title, words=words, log=log, low=low, high=high)
+
+
+def line_chart(
+    curves: Sequence[Curve],
+    references: Sequence[Reference],
+    *,
+    title: str,
+    words: str,
+    low: float,
+    high: float,
+    log: bool = False,
+) -> str:
+    """A chart of means with bands, labelled at the ends of the lines; ``words`` stand below the horizontal axis."""
     width, height, left, right, top, bottom = 560.0, 330.0, 44.0, 118.0, 14.0, 40.0
     xs = [x for curve in curves for x, _ in curve.line] or [1.0]
     x_scale = Scale(min(xs) if log else 0.0, max(*xs, min(xs) + 1.0), left, width - right, log)
@@ -133,9 +148,7 @@ def learning_curves(
     for curve in curves:
         body += _draw_curve(curve, x_scale, y_scale)
     body += _end_labels(curves, x_scale, y_scale, width - right)
-    body.append(
-        text((left + width - right) / 2, height - 6, "environment steps (tokens written)", anchor="middle", css="small")
-    )
+    body.append(text((left + width - right) / 2, height - 6, words, anchor="middle", css="small"))
     return svg(width, height, body, label=title, css="chart")
 
 

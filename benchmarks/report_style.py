@@ -36,6 +36,20 @@ td.score small { display: block; }
 thead th[colspan] { white-space: nowrap; }
 td.plotted { padding-left: .2rem; }
 td.plotted > div { display: flex; align-items: center; gap: .5rem; }
+.tall { max-height: 44rem; overflow-y: auto; }
+.tall thead th { position: sticky; top: 0; background: var(--page); z-index: 2; }
+.tall thead th:first-child { z-index: 3; }
+table.board td:nth-child(2) { position: sticky; left: 0; background: var(--page); z-index: 1; }
+table.board th:first-child, table.board td:first-child { position: static; }
+table.tasks td { padding: .25rem .5rem; }
+table.tasks th .agent { white-space: nowrap; }
+td.shaded { background: color-mix(in srgb, var(--c0) var(--share), var(--page)); }
+td.shaded small { color: inherit; opacity: .85; }
+table.tasks a { color: inherit; text-decoration-color: var(--soft); }
+details.task { border-bottom: 1px solid var(--rule); margin: 0; padding: .35rem 0; }
+details.task > summary b { color: var(--ink); }
+details.task > .grid { margin: .6rem 0; }
+ul.small { padding-left: 1.2rem; }
 tr.line td { color: var(--soft); border-bottom: 0; padding-top: .25rem; padding-bottom: .25rem; }
 tr.line:first-of-type td { padding-top: .6rem; }
 table.headline th:first-child, table.headline td:first-child { position: sticky; left: 0; background: var(--page);
@@ -72,6 +86,7 @@ svg text.label { font-weight: 600; paint-order: stroke; stroke: var(--card); str
 svg .grid { stroke: var(--rule); stroke-width: 1; } svg .tick, svg .track { stroke: var(--rule); stroke-width: 1.5; }
 svg .reference, svg .blind { stroke: var(--soft); stroke-width: 1.2; stroke-dasharray: 4 3; }
 svg .best { stroke: var(--soft); stroke-width: 1.6; }
+svg .web { fill: none; stroke: var(--rule); stroke-width: 1; }
 svg .leader { stroke: var(--rule); stroke-width: 1; }
 svg .whisker { stroke-width: 3.2; stroke-linecap: round; opacity: .55; } svg .bar { stroke-width: 3; }
 svg .curve { fill: none; stroke-width: 2.2; stroke-linejoin: round; } svg .band { opacity: .16; stroke: none; }

@@ -125,7 +125,7 @@ def _table_notes(summary: Summary) -> str:
     runs = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     notes = [f"Interquartile mean over n = {runs} runs an agent, with its 95 % stratified bootstrap interval."]
     if counts[0] < 10:
-        notes.append("With so few runs such an interval is too narrow: look at the single seeds below.")
+        notes.append("With so few runs, look at the single seeds below as well.")
     notes.append("Time is training plus evaluations, mean over runs.")
     if summary.scaled:
         exact = not any(lines.inexact for lines in summary.lines.values())

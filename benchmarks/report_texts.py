@@ -58,15 +58,15 @@ def median_run(summary: Summary, row: Row) -> RunResult:
 
 
 def _figure(title: str, run: RunResult, prompts: str, texts: Sequence[Text]) -> str:
-    if not texts:
-        return ""
+    return f"<figure><h3>{escape(title)}</h3>{text_table(run, prompts, texts)}</figure>" if texts else ""
+
+
+def text_table(run: RunResult, prompts: str, texts: Sequence[Text]) -> str:
+    """Texts of a run with what each of them earned."""
     has_gold = any(text["gold"] is not None for text in texts)
     head = "<th>prompt</th><th>text</th><th>reward</th>" + ("<th>gold</th>" if has_gold else "")
     rows = "".join(_text_row(run, prompts, text, has_gold) for text in texts)
-    return (
-        f"<figure><h3>{escape(title)}</h3><div class=scroll><table class=texts><thead><tr>{head}</tr></thead>"
-        f"<tbody>{rows}</tbody></table></div></figure>"
-    )
+    return f"<div class=scroll><table class=texts><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
 
 
 def _text_row(run: RunResult, prompts: str, text: Text, has_gold: bool) -> str:

@@ -6,37 +6,47 @@ recorded and counted like any other.
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.agents.base import write_atomically
-from textgym.agents.registry import make_agent
-from textgym.errors import BudgetSpent, RewardError, TaskError
+from textgym.agents.base import CARD
+from textgym.agents.registry import agent_class
+from textgym.atomic import write_whole
+from textgym.episodes import ILLEGAL, STOP_REASONS
+from textgym.errors import BudgetSpent, ConfigurationError, RewardError, TaskError
 from textgym.evaluation import Evaluation, evaluate
 from textgym.factory import EnvFactory
 from textgym.keys import spawn_seed
 from textgym.scales import standard_error
 from textgym.task import Task
 
-from .meter import Meter, Text
+from .limits import limited_memory
+from .machine import CostClock, used_gpu
+from .meter import BudgetOverrunError, Meter, Text
 from .metering import MeteredFactory
 from .records import Measure, RunResult, RunSpec, versions
+from .run_files import AGENT, begin, publish, write_run
 
+OnProgress = Callable[[int], None]
 CURVE_POINTS = 50
+_CUT = STOP_REASONS.index("length")
 _SHOWN_TEXTS = 12  # different texts kept of a greedy evaluation
 
 
-def run(spec: RunSpec, folder: Path, *, on_progress: Callable[[int], None] | None = None) -> RunResult:
+def run(spec: RunSpec, folder: Path, *, on_progress: OnProgress | None = None) -> RunResult:
     """Trains, evaluates and saves one agent.
 
-    The folder then holds ``run.json`` and the saved agent.
+    The folder appears when all is in it; :mod:`textgym.benchmarks.run_files` says what that is.
 
     Args:
         spec: What to run.
@@ -49,42 +59,140 @@ def run(spec: RunSpec, folder: Path, *, on_progress: Callable[[int], None] | Non
     Raises:
         KeyboardInterrupt: after the interrupted run is recorded.
     """
-    meter = Meter(spec.steps, on_progress=on_progress)
-    result = RunResult(spec=spec, versions=versions())
+    partial = begin(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _train_and_evaluate(result, meter, folder)
+        return run_in(partial, spec, on_progress=on_progress)
+    finally:
+        publish(partial, folder)
+
+
+def run_in(
+    partial: Path,
+    spec: RunSpec,
+    *,
+    on_progress: OnProgress | None = None,
+    on_stubborn: Callable[[], None] | None = None,
+    memory_bytes: int | None = None,
+) -> RunResult:
+    """As :func:`run`, in a folder that is there, and within a limit of memory.
+
+    Args:
+        partial: A folder that :func:`textgym.benchmarks.run_files.begin` made.
+        spec: What to run.
+        on_progress: Called with the steps spent so far.
+        on_stubborn: Called if the agent swallows everything that tells it to stop; it must end the process.
+        memory_bytes: Memory that this process may ask for meanwhile.
+    """
+    meter = Meter(spec.steps, reward_calls=spec.reward_calls, on_progress=on_progress, on_stubborn=on_stubborn)
+    attempt = _Attempt(RunResult(spec=spec, versions=versions()), meter, partial)
+    result = attempt.result
+    try:
+        with limited_memory(memory_bytes):
+            attempt.make()
         result.status = "ok"
     except KeyboardInterrupt as interrupt:
-        result.fail(interrupt, status="interrupted")
+        result.fail(interrupt, status="interrupted", stage=attempt.stage)
         raise
-    except (Exception, SystemExit) as error:
-        result.fail(error)
+    except (Exception, SystemExit, BudgetOverrunError) as error:
+        result.fail(error, failure=_kind_of(error), stage=attempt.stage)
     finally:
-        _finish(result, meter, folder)
+        attempt.finish()
     return result
 
 
-def _train_and_evaluate(result: RunResult, meter: Meter, folder: Path) -> None:
-    spec = result.spec
-    factory = spec.factory()
-    _read_task(result, factory.task())
-    agent = make_agent(spec.agent, seed=spawn_seed(spec.seed, "agent", spec.agent, spec.env_id), **spec.config)
-    start = time.perf_counter()
-    try:
-        agent.learn(MeteredFactory.around(factory, meter), spec.steps)
-    except BudgetSpent:
-        pass  # the normal end of training
-    finally:
-        result.train_seconds = time.perf_counter() - start
-    try:
-        _evaluate(result, agent, factory)
-    finally:
-        result.evaluation_seconds = time.perf_counter() - start - result.train_seconds
-    agent.save(folder / "agent")
+def _kind_of(error: BaseException) -> str:
+    if isinstance(error, BudgetOverrunError):
+        return "budget"
+    return "memory" if isinstance(error, MemoryError) or "out of memory" in str(error) else "error"
 
 
-def _read_task(result: RunResult, task: Task) -> None:
+class _Attempt:
+    """One run on its way to a record."""
+
+    def __init__(self, result: RunResult, meter: Meter, folder: Path) -> None:
+        self.result, self.meter, self.folder = result, meter, folder
+        self.stage, self._clock = "", CostClock()
+        self.config: dict[str, Any] | None = None
+
+    def make(self) -> None:
+        """Trains, evaluates and saves."""
+        result, spec = self.result, self.result.spec
+        self.stage = "making the environment"
+        factory = spec.factory()
+        read_task(result, factory.task())
+        self.stage = "making the agent"
+        agent = _make_agent(spec)
+        config: Any = getattr(agent, "config", None)
+        self.config = asdict(config) if is_dataclass(config) and not isinstance(config, type) else None
+        start = time.perf_counter()
+        try:
+            self._train(agent, factory)
+        finally:
+            result.train_seconds = time.perf_counter() - start
+        self.stage = "evaluation"
+        try:
+            evaluate_agent(result, agent, factory)
+        finally:
+            result.evaluation_seconds = time.perf_counter() - start - result.train_seconds
+        self.stage = "save"
+        _save(agent, self.folder / AGENT)
+
+    def _train(self, agent: Any, factory: EnvFactory) -> None:
+        self.stage = "learn"
+        with contextlib.suppress(BudgetSpent):  # the normal end of training
+            agent.learn(MeteredFactory.around(factory, self.meter), self.result.spec.steps)
+
+    def finish(self) -> None:
+        """Adds what the meter saw, also to a failed run, and writes the record."""
+        result, meter, texts = self.result, self.meter, list[Text]()
+        result.steps, result.episodes, result.reward_calls = meter.steps, meter.episodes, meter.reward_calls
+        spent = self._clock.read()
+        result.cpu_seconds, result.gpu_seconds = spent.cpu_seconds, spent.gpu_seconds
+        result.peak_memory_bytes, result.gpu = spent.peak_memory_bytes, used_gpu()
+        try:
+            result.curve = learning_curve(meter, result.spec.steps)
+            result.texts |= {"start": meter.first_texts(), "end": meter.last_texts()}
+            texts = meter.texts_at()
+            result.to_json()
+        except Exception as error:  # a gold score that raises, or a NaN that JSON cannot hold
+            if result.status == "ok":
+                result.fail(error, stage="recording")
+            result.curve, result.texts, result.measures = [], {}, []
+        write_run(self.folder, result, texts=texts, config=self.config)
+
+
+def _make_agent(spec: RunSpec) -> Any:
+    seed = spawn_seed(spec.seed, "agent", spec.agent, spec.env_id)
+    kind = agent_class(spec.agent)
+    try:
+        inspect.signature(kind).bind(seed=seed, **spec.config)
+    except TypeError as error:
+        given = ", ".join(["seed", *spec.config])
+        raise ConfigurationError(
+            f"{spec.agent} cannot be made with {given} ({error}); expected __init__(self, seed=0, ...)"
+        ) from None
+    except ValueError:  # compiled classes may not tell their signature
+        pass
+    agent = kind(seed=seed, **spec.config)
+    for names in (("learn",), ("act", "write"), ("save",)):
+        if not any(callable(getattr(agent, name, None)) for name in names):
+            raise ConfigurationError(
+                f"{spec.agent} has no method {' or '.join(names)}; an agent has learn, act and save"
+            )
+    return agent
+
+
+def _save(agent: Any, path: Path) -> None:
+    agent.save(path)
+    if not path.exists():
+        raise ConfigurationError("save(path) wrote nothing at its path; expected a folder from which load(path) reads")
+    if path.is_dir() and not (path / CARD).exists():  # an agent of one's own need not know of cards
+        card = {"class": f"{type(agent).__module__}:{type(agent).__qualname__}"}
+        write_whole(path / CARD, json.dumps(card) + "\n")
+
+
+def read_task(result: RunResult, task: Task) -> None:
+    """Notes in a record which task it is about, and what is known of its returns."""
     result.task, result.level = task.name, task.level
     result.training_split = result.spec.env.get("split", task.default_split)
     for split in _splits(result.training_split, task):
@@ -101,7 +209,8 @@ def _splits(training: str, task: Task) -> tuple[str, ...]:
     return ("train", "test") if training == "train" and task.prompts.has_splits else (training,)
 
 
-def _evaluate(result: RunResult, agent: Any, factory: EnvFactory) -> None:
+def evaluate_agent(result: RunResult, agent: Any, factory: EnvFactory) -> None:
+    """Adds to a record what a trained agent earns: the same again whenever the same agent is given."""
     spec = result.spec
     for split in _splits(result.training_split, factory.task()):
         for play in ("greedy", "sampled"):
@@ -156,43 +265,34 @@ def _different(texts: Iterable[Mapping[str, Any]]) -> list[Text]:
     return [text for prompt in sorted(by_prompt) for text in by_prompt[prompt][:share]][:_SHOWN_TEXTS]
 
 
-def _finish(result: RunResult, meter: Meter, folder: Path) -> None:
-    """Adds what the meter saw, also to a failed run, and writes the record."""
-    result.steps, result.episodes, result.reward_calls = meter.steps, meter.episodes, meter.reward_calls
-    try:
-        result.curve = learning_curve(meter, result.spec.steps)
-        result.texts |= {"start": meter.first_texts(), "end": meter.last_texts()}
-        text = result.to_json()
-    except Exception as error:  # a gold score that raises, or a NaN that JSON cannot hold
-        if result.status == "ok":
-            result.fail(error)
-        result.curve, result.texts, result.measures = [], {}, []
-        text = result.to_json()
-    if folder.is_dir():
-        write_atomically(folder / "run.json", text + "\n")
-
-
 def learning_curve(meter: Meter, steps: int, *, points: int = CURVE_POINTS) -> list[dict[str, Any]]:
     """Averages the metered episodes over equal stretches of the budget.
 
     Returns:
         One dictionary for each stretch in which a text ended: ``steps`` at the stretch's end, mean
-        ``reward``, mean ``gold`` of the thin sample (None where there is none) and ``n`` texts.
+        ``reward`` and its standard deviation ``spread``, mean ``gold`` of the thin sample (None where there is
+        none), ``n`` texts, and the shares of them that were ``cut`` at the limit of tokens and ``illegal``.
     """
     log = meter.log()
     gold_steps, golds = meter.gold_samples()
     edges = np.linspace(0, steps, points + 1)[1:]
-    bins, gold_bins = np.searchsorted(edges, log.steps), np.searchsorted(edges, gold_steps)
+    # Both are in order, so that a stretch is a slice.
+    starts = np.searchsorted(edges, log.steps).searchsorted(np.arange(points + 2))
+    gold_starts = np.searchsorted(edges, gold_steps).searchsorted(np.arange(points + 2))
     curve: list[dict[str, Any]] = []
-    for point in np.unique(bins):
-        inside, sampled = bins == point, gold_bins == point
-        gold = float(golds[sampled].mean()) if sampled.any() else None
+    for point in np.flatnonzero(np.diff(starts)).tolist():
+        inside = slice(starts[point], starts[point + 1])
+        sampled = golds[gold_starts[point] : gold_starts[point + 1]]
+        returns, codes = log.returns[inside], log.stop_codes[inside]
         curve.append(
             {
                 "steps": int(edges[min(point, points - 1)]),
-                "reward": float(log.returns[inside].mean()),
-                "gold": gold,
-                "n": int(inside.sum()),
+                "reward": float(returns.mean()),
+                "gold": float(sampled.mean()) if sampled.size else None,
+                "n": len(returns),
+                "spread": float(returns.std()),
+                "cut": float(np.mean(codes == _CUT)),
+                "illegal": float(np.mean(codes == ILLEGAL)),
             }
         )
     return curve

@@ -7,38 +7,43 @@ reinforcement learning at the edge of the statistical precipice". Higher scores 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from textgym.errors import ConfigurationError
 
-Floats = NDArray[np.float64]
-Strata = Sequence[ArrayLike] | NDArray[Any]
-Statistic = Callable[[Floats], Floats]
-"""Reduces the last axis: ``(..., n) -> (...)``."""
+from .stats_resampling import (
+    Floats,
+    Interval,
+    Method,
+    Statistic,
+    Strata,
+    check_draws,
+    check_strata,
+    interval_of,
+    resamples,
+    spread_of,
+    spread_of_influences,
+)
 
-_CHUNK = 1 << 18  # resampled scores held at a time: few enough to stay in a processor's cache
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """An estimate with its confidence interval.
-
-    Attributes:
-        estimate: The statistic of the scores themselves.
-        low: Lower end.
-        high: Upper end.
-        n: How many scores went in.
-    """
-
-    estimate: float
-    low: float
-    high: float
-    n: int
+__all__ = [
+    "Floats",
+    "Interval",
+    "Method",
+    "Statistic",
+    "Strata",
+    "aggregates",
+    "bootstrap_interval",
+    "interquartile_mean",
+    "mean",
+    "median",
+    "optimality_gap",
+    "over_task_means",
+    "paired_difference",
+    "probability_of_improvement",
+]
 
 
 def mean(scores: ArrayLike) -> Floats:
@@ -68,6 +73,43 @@ def interquartile_mean(scores: ArrayLike) -> Floats:
     return np.asarray(values.mean(axis=-1))
 
 
+def optimality_gap(scores: ArrayLike, target: float = 1.0) -> Floats:
+    """How far the scores of the last axis fall short of a target on average; lower is better.
+
+    What lies above the target does not make up for what lies below it.
+
+    Example:
+        >>> round(float(optimality_gap([0.5, 0.9, 3.0])), 6)
+        0.2
+    """
+    values = np.minimum(np.asarray(scores, dtype=np.float64), target)
+    return np.asarray(target - values.mean(axis=-1))
+
+
+def over_task_means(statistic: Statistic, strata: Strata) -> Statistic:
+    """The statistic of the means of the tasks, such as the median task, instead of that of all scores.
+
+    Args:
+        statistic: Reduces the last axis.
+        strata: The scores that it will be used on; only their numbers matter.
+
+    Returns:
+        A statistic of all scores, task after task.
+
+    Example:
+        >>> scores = [[0.0, 1.0], [0.9, 0.9], [1.0, 1.0]]
+        >>> float(over_task_means(median, scores)(np.concatenate(scores)))
+        0.9
+    """
+    sizes = np.array([len(task) for task in check_strata(strata)])
+    starts = np.cumsum(sizes) - sizes
+
+    def reduce(scores: Floats) -> Floats:
+        return statistic(np.add.reduceat(scores, starts, axis=-1) / sizes)
+
+    return reduce
+
+
 def bootstrap_interval(
     strata: Strata,
     rng: np.random.Generator,
@@ -75,18 +117,21 @@ def bootstrap_interval(
     statistic: Statistic = interquartile_mean,
     replicates: int = 50_000,
     confidence: float = 0.95,
+    method: Method = "stretched",
 ) -> Interval:
-    """The statistic of all scores, with a stratified percentile bootstrap interval.
+    """The statistic of all scores, with a stratified bootstrap interval.
 
-    With few scores such an interval is too narrow: resampling three seeds can never leave their own
-    range. The report therefore always says n.
+    The percentile interval of few seeds is too narrow. "stretched" corrects it for the number of seeds;
+    the page on statistics says how often it then holds the truth. A task with one seed adds nothing to the
+    width, so scores with one seed everywhere have an interval of no width: the report always says n.
 
     Args:
         strata: The scores of each task.
         rng: Draws the resamples.
         statistic: Of all scores together.
         replicates: How many resamples.
-        confidence: Share of replicates inside the interval.
+        confidence: How often the interval is to hold the truth.
+        method: "stretched", or "percentile" as in the paper.
 
     Raises:
         ConfigurationError: if there is no score, or one is not finite.
@@ -97,9 +142,39 @@ def bootstrap_interval(
         >>> interval.low < interval.estimate < interval.high, interval.n
         (True, 6)
     """
-    tasks = _check(strata)
-    values = np.concatenate([statistic(picked) for picked in _resamples(tasks, rng, replicates)])
-    return _interval(float(statistic(np.concatenate(tasks))), values, confidence, sum(map(len, tasks)))
+    check_draws(replicates, confidence)
+    tasks = check_strata(strata)
+    values = np.concatenate([statistic(picked) for picked in resamples(tasks, rng, replicates)])
+    estimate, n = float(statistic(np.concatenate(tasks))), sum(map(len, tasks))
+    return interval_of(estimate, values, spread_of(tasks, statistic), n=n, confidence=confidence, method=method)
+
+
+def aggregates(
+    strata: Strata, rng: np.random.Generator, *, replicates: int = 50_000, confidence: float = 0.95
+) -> dict[str, Interval]:
+    """The four numbers that Agarwal et al. (2021) report, with their intervals.
+
+    The median is that of the means of the tasks; the other three are of all scores.
+
+    Args:
+        strata: Normalised scores of each task.
+        rng: Draws the resamples.
+        replicates: How many resamples for each number.
+        confidence: How often an interval is to hold the truth.
+
+    Returns:
+        "interquartile mean", "median", "mean" and "optimality gap", of which the last is better when lower.
+    """
+    statistics: dict[str, Statistic] = {
+        "interquartile mean": interquartile_mean,
+        "median": over_task_means(median, strata),
+        "mean": mean,
+        "optimality gap": optimality_gap,
+    }
+    return {
+        name: bootstrap_interval(strata, rng, statistic=statistic, replicates=replicates, confidence=confidence)
+        for name, statistic in statistics.items()
+    }
 
 
 def paired_difference(
@@ -110,6 +185,7 @@ def paired_difference(
     statistic: Statistic = interquartile_mean,
     replicates: int = 50_000,
     confidence: float = 0.95,
+    method: Method = "stretched",
 ) -> Interval:
     """How much better ``left`` is than ``right`` where both ran the same seeds.
 
@@ -121,21 +197,27 @@ def paired_difference(
         rng: Draws the resamples.
         statistic: Of all scores of one side; the interval is that of the difference.
         replicates: How many resamples.
-        confidence: Share of replicates inside the interval.
+        confidence: How often the interval is to hold the truth.
+        method: As in :func:`bootstrap_interval`.
 
     Raises:
         ConfigurationError: if the two sides do not pair up.
     """
-    ours, theirs = _check(left), _check(right)
+    check_draws(replicates, confidence)
+    ours, theirs = check_strata(left), check_strata(right)
     if [len(task) for task in ours] != [len(task) for task in theirs]:
         raise ConfigurationError(
             f"{[len(task) for task in ours]} and {[len(task) for task in theirs]} scores a task; "
             "paired scores need the same seeds on both sides"
         )
+
+    def difference(pairs: Floats) -> Floats:
+        return statistic(pairs[..., 0]) - statistic(pairs[..., 1])
+
     both = [np.stack(pair, axis=-1) for pair in zip(ours, theirs, strict=True)]
-    values = [statistic(picked[..., 0]) - statistic(picked[..., 1]) for picked in _resamples(both, rng, replicates)]
-    estimate = float(statistic(np.concatenate(ours)) - statistic(np.concatenate(theirs)))
-    return _interval(estimate, np.concatenate(values), confidence, sum(map(len, ours)))
+    values = np.concatenate([difference(picked) for picked in resamples(both, rng, replicates)])
+    estimate, n = float(difference(np.concatenate(both))), sum(map(len, ours))
+    return interval_of(estimate, values, spread_of(both, difference), n=n, confidence=confidence, method=method)
 
 
 def probability_of_improvement(
@@ -145,45 +227,40 @@ def probability_of_improvement(
     *,
     replicates: int = 10_000,
     confidence: float = 0.95,
+    method: Method = "stretched",
 ) -> Interval:
     """How probable it is that a run of ``left`` beats a run of ``right`` on a task drawn at random.
 
     Ties count half (the Mann-Whitney U statistic over all pairs of runs), averaged over the tasks; the
-    two sides may have different numbers of seeds.
+    two sides may have different numbers of seeds. Where every run of one side beats every run of the
+    other, the interval has no width; :func:`textgym.benchmarks.stats_tests.improvement_test` says how
+    much that is worth.
 
     Example:
         >>> rng = np.random.default_rng(0)
         >>> probability_of_improvement([[0.9, 0.8]], [[0.1, 0.8]], rng, replicates=100).estimate
         0.875
     """
-    ours, theirs = _check(left), _check(right)
+    check_draws(replicates, confidence)
+    ours, theirs = check_strata(left), check_strata(right)
     if len(ours) != len(theirs):
         raise ConfigurationError(f"{len(ours)} and {len(theirs)} tasks; expected the same tasks on both sides")
-    wins = [_wins(one, other) for one, other in zip(ours, theirs, strict=True)]
+    wins = [win_table(one, other) for one, other in zip(ours, theirs, strict=True)]
     values = np.mean([_resample_pairs(table, rng, replicates) for table in wins], axis=0)
-    n = sum(map(len, ours)) + sum(map(len, theirs))
-    return _interval(float(np.mean([table.mean() for table in wins])), values, confidence, n)
+    influences = [(table.mean(axis=side) - table.mean()) / table.shape[1 - side] for table in wins for side in (1, 0)]
+    found = interval_of(
+        float(np.mean([table.mean() for table in wins])),
+        values,
+        spread_of_influences(influences),
+        n=sum(map(len, ours)) + sum(map(len, theirs)),
+        confidence=confidence,
+        method=method,
+    )
+    return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
 
 
-def _check(strata: Strata) -> list[Floats]:
-    tasks = [np.asarray(task, dtype=np.float64) for task in strata]
-    if not tasks or any(task.ndim != 1 or not len(task) for task in tasks):
-        raise ConfigurationError("expected scores as one list a task, each with at least one score")
-    if not all(np.isfinite(task).all() for task in tasks):
-        raise ConfigurationError("a score is not finite; failed runs have no score, leave them out and count them")
-    return tasks
-
-
-def _resamples(tasks: Sequence[Floats], rng: np.random.Generator, replicates: int) -> Iterator[Floats]:
-    """Yields chunks ``(replicates of the chunk, n, ...)`` of scores drawn with replacement within tasks."""
-    total = sum(map(len, tasks))
-    chunk = max(1, _CHUNK // total)
-    for start in range(0, replicates, chunk):
-        count = min(chunk, replicates - start)
-        yield np.concatenate([task[rng.integers(len(task), size=(count, len(task)))] for task in tasks], axis=1)
-
-
-def _wins(ours: Floats, theirs: Floats) -> Floats:
+def win_table(ours: Floats, theirs: Floats) -> Floats:
+    """Who wins each pair of runs: ``(ours, theirs)`` of 1, 0 and 0.5 for a tie."""
     return np.greater.outer(ours, theirs) + 0.5 * np.equal.outer(ours, theirs)
 
 
@@ -192,9 +269,3 @@ def _resample_pairs(wins: Floats, rng: np.random.Generator, replicates: int) -> 
     rows = rng.integers(ours, size=(replicates, ours, 1))
     columns = rng.integers(theirs, size=(replicates, 1, theirs))
     return np.asarray(wins[rows, columns].mean(axis=(1, 2)))
-
-
-def _interval(estimate: float, values: Floats, confidence: float, n: int) -> Interval:
-    tail = (1.0 - confidence) / 2
-    low, high = np.quantile(values, (tail, 1.0 - tail)).tolist()
-    return Interval(estimate, low, high, n)

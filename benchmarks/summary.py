@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ COLUMNS = tuple(
 """(play, prompts, score) of every column of scores."""
 
 Column = tuple[str, str, str]
+
+_DRAWS = 1_000_000  # scores drawn for one interval at most: with more than 20 scores there are fewer replicates
 
 HACKING_GAP = 0.15
 """A scaled gold score that is lower than the reward by this much is worth a warning."""
@@ -103,6 +106,14 @@ class Summary:
     columns: list[Column]
     lines: dict[tuple[str, str], Lines]
 
+    @cached_property
+    def environments(self) -> dict[str, list[RunResult]]:
+        """Name of each environment -> the finished runs on it."""
+        found: dict[str, list[RunResult]] = {}
+        for run in self.results:
+            found.setdefault(environment_of(run), []).append(run)
+        return found
+
     @property
     def headline(self) -> Column:
         """The column that agents are ranked by."""
@@ -116,11 +127,18 @@ def summarize(out: Path | str) -> Summary:
     """
     plan, results = read_plan(out), read_results(out)
     keys = {run["key"] for run in plan.get("runs", [])}
-    results = [result for result in results if not keys or result.spec.key in keys]
+    return summary_of([result for result in results if not keys or result.spec.key in keys], plan)
+
+
+def summary_of(results: list[RunResult], plan: dict[str, Any]) -> Summary:
+    """Averages records over seeds; ``plan`` is that of :func:`textgym.benchmarks.ledger.read_plan`, or empty."""
     measures = [measure for result in results for measure in result.measures]
     scaled = frozenset(m.score for m in measures) - {m.score for m in measures if m.normalized is None}
     planned = [run["label"] for run in plan.get("runs", [])] or [result.spec.label for result in results]
-    rows = [_row(label, results, planned.count(label), scaled) for label in dict.fromkeys(planned)]
+    by_label: dict[str, list[RunResult]] = {label: [] for label in planned}
+    for result in results:
+        by_label.setdefault(result.spec.label, []).append(result)
+    rows = [_row(label, found, planned.count(label), scaled) for label, found in by_label.items()]
     columns = [column for column in COLUMNS if any(column in row.cells for row in rows)]
     rows.sort(key=lambda row: _order(row, columns))
     return Summary(
@@ -140,7 +158,7 @@ def _order(row: Row, columns: Sequence[Column]) -> tuple[bool, float]:
 
 
 def _row(label: str, results: Iterable[RunResult], planned: int, scaled: frozenset[str]) -> Row:
-    runs = tuple(result for result in results if result.spec.label == label)
+    runs = tuple(results)
     failed = any(run.status != "ok" for run in runs)
     return Row(
         label=label,
@@ -174,7 +192,9 @@ def _cells(
                 strata.setdefault(environment_of(run), []).append(value)
         # Scores as they were paid cannot be averaged over environments that pay differently.
         if strata and (column[2] in scaled or len(strata) == 1):
-            cells[column] = bootstrap_interval(list(strata.values()), np.random.default_rng(0))
+            count = sum(map(len, strata.values()))
+            replicates = max(1_000, min(50_000, _DRAWS // count))
+            cells[column] = bootstrap_interval(list(strata.values()), np.random.default_rng(0), replicates=replicates)
     return cells
 
 
@@ -189,8 +209,7 @@ def score_of(run: RunResult, column: Column, scaled: frozenset[str]) -> float | 
 
 def environment_of(run: RunResult) -> str:
     """Names what a run was trained on; runs with the same name are averaged."""
-    arguments = ", ".join(f"{name}={value}" for name, value in sorted(run.spec.env.items()))
-    return f"{run.spec.env_id}({arguments})" if arguments else run.spec.env_id
+    return run.spec.environment
 
 
 def split_of(run: RunResult, prompts: str) -> str:
@@ -226,35 +245,6 @@ def lines_of(results: Sequence[RunResult]) -> dict[tuple[str, str], Lines]:
     return found
 
 
-def table_lines(out: Path | str) -> list[str]:
-    """The table as plain text, for a terminal."""
-    summary = summarize(out)
-    shown = [column for column in summary.columns if "greedy" in column or TRAINING in column]
-    head = ["agent", *(_heading(column) for column in shown), "steps", "time", "runs"]
-    body = [_text_row(row, shown) for row in summary.rows]
-    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
-    lines = [_join(head, widths), _join(["-" * width for width in widths], widths)]
-    lines += [_join(row, widths) for row in body]
-    warnings = [f"! {line}" for line in impossible_lines(summary)]
-    return [*lines, "", *warnings, *_failures(summary), *_notes(summary)]
-
-
-def _heading(column: Column) -> str:
-    play, prompts, score = column
-    return " ".join([*(["sampled"] if play == "sampled" else []), *([prompts] if prompts == HELD_OUT else []), score])
-
-
-def _text_row(row: Row, columns: Sequence[Column]) -> list[str]:
-    cells = [_cell_text(row, column) for column in columns]
-    seconds = row.average(lambda run: run.train_seconds)
-    return [row.label, *cells, f"{row.average(lambda run: run.steps):,.0f}", f"{seconds:.0f} s", runs_text(row)]
-
-
-def _cell_text(row: Row, column: Column) -> str:
-    mark = " !" if column in row.impossible else ""
-    return interval_text(row.cells[column]) + mark if column in row.cells else "-"
-
-
 def impossible_lines(summary: Summary) -> list[str]:
     """One sentence for each agent with an impossible score."""
     return [
@@ -274,26 +264,3 @@ def runs_text(row: Row) -> str:
     """How many runs went in, and what became of the others."""
     text = f"{len(row.good)}/{row.planned}"
     return text + (f", {len(row.failed)} failed" if row.failed else "")
-
-
-def _join(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = (f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
-    return "  ".join([first, *others]).rstrip()
-
-
-def _failures(summary: Summary) -> list[str]:
-    failed = [run for row in summary.rows for run in row.failed]
-    return [f"failed: {run.spec.label}, seed {run.spec.seed}: {' '.join(run.error.split())}" for run in failed]
-
-
-def _notes(summary: Summary) -> list[str]:
-    notes = ["Interquartile mean over runs and its 95 % bootstrap interval; greedy play, training prompts unless said."]
-    for (prompts, score), lines in summary.lines.items():
-        if prompts == TRAINING and score in summary.scaled:
-            known = f" (estimates: {', '.join(lines.inexact)})" if lines.inexact else ""
-            notes.append(f"{score}: random play 0, best text 1, best prompt-blind text {lines.blind:.2f}{known}.")
-    return notes + [
-        f"{score}: as it was paid; the random and best {score} of this task are not known."
-        for score in dict.fromkeys(column[2] for column in summary.columns)
-        if score not in summary.scaled
-    ]

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -21,6 +20,8 @@ from numpy.typing import NDArray
 
 import textgym  # noqa: F401 - registers the ids
 from textgym import tasks
+
+from .machine import processor
 
 TABLE = "speed of the suite"  # its name in docs/speed.md
 LANES = (1, 64, 1024, 4096)
@@ -221,14 +222,7 @@ def markdown(measured: Iterable[tuple[str, Ratio]], *, rounds: int, lanes: int =
 def describe_machine() -> str:
     """The processor, the number of cores, and the versions that speed depends on."""
     versions = f"Python {platform.python_version()}, NumPy {np.__version__}, Gymnasium {gym.__version__}"
-    return f"{_processor()}, {os.cpu_count()} cores, {platform.system()}, {versions}"
-
-
-def _processor() -> str:
-    described = Path("/proc/cpuinfo")  # elsewhere platform knows it
-    lines = described.read_text(encoding="utf-8").splitlines() if described.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(iter(names), "") or platform.processor() or platform.machine()
+    return f"{processor()}, {os.cpu_count()} cores, {platform.system()}, {versions}"
 
 
 def _vector_lines(lanes: int, rounds: int, seconds: float) -> Iterator[str]:

@@ -117,11 +117,11 @@ def test_bench_run_prints_a_table_and_builds_a_report(tmp_path: Path) -> None:
     assert "q_learning" in first.stdout
     report = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
     assert "q_learning" in report
-    results = (tmp_path / "demo" / "results.jsonl").read_text(encoding="utf-8")
+    results = (tmp_path / "demo" / "ledger.jsonl").read_text(encoding="utf-8")
     assert len(results.splitlines()) == 4
     again = textgym(*words, "--budget", "0.01", "--out", out)
     assert again.returncode == 0, again.stderr
-    assert (tmp_path / "demo" / "results.jsonl").read_text(encoding="utf-8") == results
+    assert (tmp_path / "demo" / "ledger.jsonl").read_text(encoding="utf-8") == results
     assert textgym("bench", "report", out).returncode == 0
 
 

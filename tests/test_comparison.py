@@ -6,11 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from textgym.benchmarks.comparison import compare, read_plan, read_results
+from textgym.benchmarks import run_keys
+from textgym.benchmarks.comparison import compare, read_plan, read_problems, read_results
+from textgym.benchmarks.folder_lock import locked
+from textgym.benchmarks.records import RunResult, versions
 from textgym.benchmarks.report import build_report, table_lines
 from textgym.benchmarks.suites import SUITES, Entry, Suite, get_suite
 from textgym.errors import ConfigurationError, UnknownNameError
@@ -44,7 +48,7 @@ def test_end_to_end_in_worker_processes(tmp_path):
     assert kinds[0] == "plan"
     assert kinds.count("started") == kinds.count("finished") == 6
     assert events[-1].done == events[-1].total == 6
-    assert "FAILED: FloatingPointError" in " ".join(event.message for event in events)
+    assert "FAILED: in learn: FloatingPointError" in " ".join(event.message for event in events)
     table = table_lines(tmp_path)
     assert "q_learning" in table[2]  # best first
     assert any("crashing" in line and "0/2, 2 failed" in line for line in table)
@@ -73,42 +77,103 @@ def test_what_cannot_be_sent_to_a_worker_is_a_failed_run(tmp_path):
     assert "cannot be sent to another process" in result.error
 
 
+def without_costs(ledger):
+    lines = (ledger if isinstance(ledger, bytes) else ledger.read_bytes()).splitlines()
+    return [RunResult.from_json(json.dumps(json.loads(line)["record"])).without_costs() for line in lines]
+
+
 def test_started_again_only_what_is_missing_is_run(tmp_path):
     suite, events = small(UNIFORM, Entry(agent="fake_agents:Crashing", steps=40, env=TINY)), []
     compare(suite, tmp_path, processes=0)
-    before = (tmp_path / "results.jsonl").read_bytes()
+    before = (tmp_path / "ledger.jsonl").read_bytes()
     again = compare(suite, tmp_path, processes=0, on_event=events.append)
     assert [event.kind for event in events] == ["plan"]
     assert "2 of 2 runs finished, 1 failed earlier" in events[0].message
-    assert (tmp_path / "results.jsonl").read_bytes() == before
+    assert (tmp_path / "ledger.jsonl").read_bytes() == before
     assert [result.status for result in again] == ["ok", "failed"]
     compare(suite, tmp_path, seeds=[0, 1], processes=0, on_event=events.append)
     assert [event.kind for event in events].count("started") == 2
-    assert (tmp_path / "results.jsonl").read_bytes().startswith(before)
+    assert (tmp_path / "ledger.jsonl").read_bytes().startswith(before)
 
 
-def test_a_changed_budget_is_another_run_and_the_report_shows_the_latest_plan(tmp_path):
+def test_a_changed_budget_is_refused_and_named(tmp_path):
     compare(small(UNIFORM), tmp_path, processes=0)
-    events = []
-    (result,) = compare(small(UNIFORM), tmp_path, budget=0.5, processes=0, on_event=events.append)
-    assert [(event.done, event.total) for event in events if event.kind in ("plan", "finished")] == [(0, 1), (1, 1)]
+    with pytest.raises(ConfigurationError, match=r"uniform on TextGen-v0: steps was 512, now 256\. Go on"):
+        compare(small(UNIFORM), tmp_path, budget=0.5, processes=0)
+    assert [run["steps"] for run in read_plan(tmp_path)["runs"]] == [512]  # nothing was touched
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"config": {"learning_rate": 0.5}}, "config.learning_rate was 1.0, now 0.5"),
+        ({"env": {"level": "tiny", "max_new_tokens": 3}}, "env.max_new_tokens was not given, now 3"),
+        ({"reward_calls": 7}, "reward_calls was not given, now 7"),
+    ],
+)
+def test_a_changed_entry_is_refused_and_named(change, field, tmp_path):
+    compare(small(UNIFORM, TABLE), tmp_path, processes=0)
+    with pytest.raises(ConfigurationError, match=f"q_learning on TextGen-v0: {field}"):
+        compare(small(UNIFORM, replace(TABLE, **change)), tmp_path, processes=0)
+
+
+def test_changed_code_is_refused_and_named(tmp_path, monkeypatch):
+    compare(small(UNIFORM), tmp_path, processes=0)
+    changed = {**versions(), "numpy": "9.9"}
+    monkeypatch.setattr(run_keys, "_versions", lambda: tuple(changed.items()))
+    with pytest.raises(ConfigurationError, match=r"versions.numpy was '2.*', now '9.9'\. Go on"):
+        compare(small(UNIFORM), tmp_path, processes=0)
+
+
+def test_other_seeds_agents_and_environments_may_be_added(tmp_path):
+    compare(small(UNIFORM), tmp_path, processes=0)
+    more = small(UNIFORM, TABLE, Entry(agent="uniform", steps=512, env_id="TextGen/Copy-v0"), seeds=(0, 1))
+    assert len(compare(more, tmp_path, processes=0)) == 6
+    assert len(compare(small(TABLE), tmp_path, processes=0)) == 1
+    both = small(UNIFORM, Entry(agent="uniform", steps=64, env={"level": "easy"}))
+    assert len(compare(both, tmp_path, processes=0)) == 2  # the same agent on another level, besides
+    assert len(read_results(tmp_path)) == 7
+
+
+def test_new_moves_what_is_there_aside(tmp_path):
+    out, events = tmp_path / "out", []
+    compare(small(UNIFORM), out, processes=0)
+    before = (out / "ledger.jsonl").read_bytes()
+    (result,) = compare(small(UNIFORM), out, budget=0.5, processes=0, resume=False, on_event=events.append)
     assert result.spec.steps == 256
-    assert len(read_results(tmp_path)) == 2
-    assert [run["steps"] for run in read_plan(tmp_path)["runs"]] == [256]
-    assert any(line.startswith("uniform") and line.endswith("1/1") for line in table_lines(tmp_path))
+    assert len(read_results(out)) == 1
+    assert (tmp_path / "out-1" / "ledger.jsonl").read_bytes() == before
+    assert events[0].message == f"what was in {out} is now in {out}-1"
+    compare(small(UNIFORM), out, processes=0, resume=False)
+    assert (tmp_path / "out-2").is_dir()
+    compare(small(UNIFORM), tmp_path / "fresh", processes=0, resume=False)
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["fresh", "out", "out-1", "out-2"]
+
+
+def test_two_comparisons_in_one_folder_are_refused(tmp_path):
+    with locked(tmp_path), pytest.raises(ConfigurationError, match="another process is running"):
+        compare(small(UNIFORM), tmp_path, processes=0)
+    assert len(compare(small(UNIFORM), tmp_path, processes=0)) == 1
+
+
+def test_the_same_run_under_two_labels_is_refused(tmp_path):
+    twin = replace(UNIFORM, label="twin")
+    with pytest.raises(ConfigurationError, match="uniform and twin are the same run"):
+        compare(small(UNIFORM, twin), tmp_path, processes=0)
 
 
 def test_a_line_cut_off_by_a_kill_is_run_again(tmp_path):
     suite = small(UNIFORM, TABLE)
     compare(suite, tmp_path, processes=0)
-    path = tmp_path / "results.jsonl"
+    path = tmp_path / "ledger.jsonl"
     whole = path.read_bytes()
     path.write_bytes(whole[:-100])
     assert len(read_results(tmp_path)) == 1
     events = []
     compare(suite, tmp_path, processes=0, on_event=events.append)
+    assert "cut off by a kill" in events[0].message
     assert [event.spec.label for event in events if event.kind == "started"] == ["q_learning"]
-    assert len(read_results(tmp_path)) == 2
+    assert without_costs(path) == without_costs(whole)
 
 
 def test_interrupted_what_is_finished_stays_and_workers_are_ended(tmp_path):
@@ -178,9 +243,9 @@ def test_the_plan_says_what_is_to_be_run(tmp_path):
 def test_a_folder_without_a_comparison_is_refused(tmp_path):
     with pytest.raises(ConfigurationError, match="holds no comparison"):
         read_results(tmp_path)
-    (tmp_path / "results.jsonl").write_text('{"a": 1}\n', encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="line 1: not a record"):
-        read_results(tmp_path)
+    (tmp_path / "ledger.jsonl").write_text('{"a": 1}\n', encoding="utf-8")
+    assert read_results(tmp_path) == []
+    assert "line 1 is no record" in read_problems(tmp_path)[0]
 
 
 def test_suites_are_checked():
@@ -205,4 +270,4 @@ def test_suites_are_checked():
 def test_every_suite_serialises():
     for suite in SUITES.values():
         for spec in suite.specs():
-            assert json.loads(spec.key)["agent"] == spec.agent
+            assert json.loads(json.dumps(spec.parts()))["agent"] == spec.agent

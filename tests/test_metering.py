@@ -206,7 +206,7 @@ def test_the_sample_is_fair_to_long_texts_that_end_together():
     for _ in range(60_000 // 16):  # lanes run in step: long texts, but now and then one ends at once
         env.step(np.where(rng.random(16) < 0.03, env.eos_id, going))
     log = meter.log()
-    sampled = np.concatenate([batch.lengths for _, batch in meter._samples])
+    sampled = np.concatenate([batch.lengths for _, batch, _ in meter.sampled()])
     assert len(sampled) == pytest.approx(500, rel=0.3)
     assert sampled.mean() == pytest.approx(log.lengths.mean(), abs=0.15)
 

@@ -82,8 +82,8 @@ def test_the_readme_opens_with_the_twelve_line_example() -> None:
     assert len(printed) == 1
 
 
-NEED_A_MODEL = {"rlhf_real", "large_vocabulary"}  # run by test_rlhf_example.py and test_large_vocabulary.py
-EXAMPLES = sorted(path for path in (ROOT / "docs" / "examples").glob("*.py") if path.stem not in NEED_A_MODEL)
+RUN_ELSEWHERE = {"rlhf_real", "large_vocabulary", "own_agent"}  # by test_rlhf_example.py, test_NAME.py
+EXAMPLES = sorted(path for path in (ROOT / "docs" / "examples").glob("*.py") if path.stem not in RUN_ELSEWHERE)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -147,7 +147,6 @@ def test_the_table_has_the_right_numbers_in_the_right_order(tmp_path):
     assert [row.label for row in summary.rows] == ["good", "hacker", "bad"]
     cell = summary.rows[0].cells["greedy", "training", "gold"]
     assert cell.estimate == pytest.approx(float(interquartile_mean(VALUES["good"])))
-    assert cell.low == pytest.approx(min(VALUES["good"]), abs=0.2)
     assert cell.low < cell.estimate < cell.high
     assert cell.n == 4
     assert summary.lines["training", "gold"].blind == pytest.approx(0.5)
@@ -173,7 +172,9 @@ def test_reward_hacking_is_marked_and_nothing_else_is(tmp_path):
 
 
 def test_an_agent_above_the_blind_line_gets_a_sign(tmp_path):
-    text = render(summarize(write_comparison(tmp_path, {"above": [0.8, 0.9], "around": [0.4, 0.9]})))
+    text = render(
+        summarize(write_comparison(tmp_path, {"above": [0.8, 0.9, 0.85, 0.9], "around": [0.4, 0.9, 0.5, 0.6]}))
+    )
     table = text[text.index("<tbody>") : text.index("</tbody>")]
     above, around = table.split("</tr>")[:2]
     assert "▲" in above
@@ -327,7 +328,7 @@ def test_the_median_run_is_shown(tmp_path):
 def test_records_are_plain_json_lines(tmp_path):
     out = write_comparison(tmp_path, {"one": [0.1, None]})
     lines = (out / RESULTS).read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["status"] for line in lines] == ["ok", "failed"]
+    assert [json.loads(line)["record"]["status"] for line in lines] == ["ok", "failed"]
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-0.5, 1.05), (3.0, 3.001), (-1e6, 1e6), (0.0, 7.0)])

@@ -48,7 +48,7 @@ class ComparisonProgress:
             self._open(event)
         if self._bar is not None:
             self._show(event)
-        elif event.kind in ("plan", "finished", "interrupted"):
+        elif event.kind in ("note", "plan", "finished", "interrupted"):
             _say(f"[{event.done}/{event.total}] {event.message}")
 
     def _open(self, event: Any) -> None:
@@ -65,7 +65,7 @@ class ComparisonProgress:
         elif event.kind == "progress":
             self._bar.update(self._rows[event.spec.key], completed=event.steps)
         else:
-            self._bar.console._say(event.message, highlight=False, markup=False)
+            self._bar.console.print(event.message, highlight=False, markup=False)
         if event.kind == "finished":
             if event.spec.key in self._rows:
                 self._bar.remove_task(self._rows.pop(event.spec.key))

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from textgym.agents.base import write_atomically
 from textgym.agents.lm.rollout import Rollout
+from textgym.atomic import write_whole
 from textgym.episodes import STOP_REASONS
 from textgym.errors import missing_dependency
 
@@ -102,12 +102,12 @@ class Log:
         if self.folder is not None and (self.folder / FILE).is_file():
             lines = (self.folder / FILE).read_text(encoding="utf-8").splitlines()
             self.rows = [row for row in map(_parse, lines) if row is not None and row["update"] < update]
-            write_atomically(self.folder / FILE, "".join(json.dumps(row) + "\n" for row in self.rows))
+            write_whole(self.folder / FILE, "".join(json.dumps(row) + "\n" for row in self.rows))
 
     def write_into(self, folder: Path) -> None:
         """Writes all rows into another folder than the run's."""
         if self.rows and folder != self.folder:
-            write_atomically(folder / FILE, "".join(json.dumps(row) + "\n" for row in self.rows))
+            write_whole(folder / FILE, "".join(json.dumps(row) + "\n" for row in self.rows))
 
     def close(self) -> None:
         """Closes TensorBoard's files."""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textgym import tasks
-from textgym.agents.base import write_atomically
+from textgym.atomic import write_whole
 from textgym.episodes import EpisodeBatch, Prompt, Score
 from textgym.errors import SolveError
 from textgym.exact import ConversationSolution, TreeSolution, solve
@@ -135,7 +135,7 @@ def keep(name: str, facts: dict[str, Any]) -> None:
     """Puts a task's facts among those of the others."""
     path = Path(__file__).parent / "facts.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    write_atomically(path, json.dumps(dict(sorted({**known, name: facts}.items())), indent=1) + "\n")
+    write_whole(path, json.dumps(dict(sorted({**known, name: facts}.items())), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import typer
 from textgym.cli import (
     audit,
     check,
+    compare,
     comparing,
     label,
     label_queries,
@@ -22,6 +23,7 @@ from textgym.cli import (
     new_task,
     overopt,
     play,
+    reporting,
     rlhf,
     rm,
     training,
@@ -66,11 +68,16 @@ app.command("overopt")(overopt.overopt)
 
 bench = typer.Typer(no_args_is_help=True, help="Compare agents and measure speed.")
 bench.command()(comparing.run)
-bench.command()(comparing.report)
+bench.command()(reporting.report)
+bench.command()(reporting.leaderboard)
+bench.command()(reporting.verify)
+bench.command()(compare.compare)
+bench.command()(compare.stats)
 bench.command()(comparing.matrix)
 bench.command()(comparing.throughput)
 bench.command()(comparing.optimality)
 bench.command()(comparing.resets)
+bench.command()(comparing.overhead)
 bench.command()(comparing.rendering)
 bench.command()(comparing.solving)
 app.add_typer(bench, name="bench")

@@ -1,16 +1,20 @@
-"""``textgym bench``: ``run``, ``report``, ``matrix``, ``throughput``, ``optimality``, ``resets`` and so on."""
+"""``textgym bench``: ``run``, ``matrix``, ``throughput``, ``optimality``, ``resets`` and so on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from textgym.cli.options import EnvId, Settings, make_folder, one_thread, read_settings
+from textgym.cli.reporting import tell_report
 from textgym.errors import missing_dependency
 from textgym.progress import ComparisonProgress
+
+if TYPE_CHECKING:
+    from textgym.benchmarks.ledger import Ledger
 
 
 def run(
@@ -18,16 +22,36 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Folder of the results; default runs/SUITE.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds instead of the suite's own.")] = None,
     budget: Annotated[float, typer.Option(help="Multiplies every number of steps.")] = 1.0,
-    agent: Annotated[list[str] | None, typer.Option(help="Only this agent; repeatable.")] = None,
+    agent: Annotated[
+        list[str] | None, typer.Option(help="Only this agent, or module:Class for one of your own; repeatable.")
+    ] = None,
     processes: Annotated[int | None, typer.Option(help="Runs at a time; default one a core.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--new", help="Go on in the folder, or give what is there another name.")
+    ] = True,
+    timeout: Annotated[float | None, typer.Option(help="Minutes after which a run is stopped and recorded.")] = None,
+    memory: Annotated[
+        float | None, typer.Option(help="Gigabytes that a run's process may ask for; Linux only.")
+    ] = None,
+    track: Annotated[
+        list[str] | None, typer.Option(help="Also write tensorboard or wandb (offline) files; repeatable.")
+    ] = None,
 ) -> None:
     """Train and compare the agents of a suite; started again, it goes on where it stopped."""
-    from textgym.benchmarks.comparison import compare
+    from textgym.benchmarks.comparison import compare, start_anew
+    from textgym.benchmarks.limits import limits_of
     from textgym.benchmarks.suites import get_suite
+    from textgym.benchmarks.tracking import Tracker
 
     folder = out or Path("runs") / get_suite(suite).name
+    limits = limits_of(timeout, memory)
+    moved = None if resume else start_anew(folder)
+    if moved is not None:
+        typer.echo(f"what was in {folder} is now in {moved}")
     make_folder(folder)
+    _try_agents(suite, agent)
     listener = ComparisonProgress()
+    tracker = Tracker(folder, track or (), on_event=listener)
     try:
         compare(
             suite,
@@ -36,20 +60,18 @@ def run(
             budget=budget,
             processes=processes,
             agents=agent,
-            on_event=listener,
+            limits=limits,
+            on_event=tracker,
+            on_plan=lambda ledger: _tell_cost(ledger, processes),
         )
     except KeyboardInterrupt:
         listener.close()
-        _tell_report(folder)
+        tell_report(folder)
         raise typer.Exit(130) from None
     finally:
         listener.close()
-    _tell_report(folder)
-
-
-def report(folder: Annotated[Path, typer.Argument(help="Folder that `textgym bench run` wrote.")]) -> None:
-    """Build the report again from the runs that are finished."""
-    _tell_report(folder)
+    _measure_lines(folder)
+    tell_report(folder)
 
 
 def matrix(
@@ -171,6 +193,17 @@ def resets(
         typer.echo(line)
 
 
+def overhead(
+    steps: Annotated[int, typer.Option(min=20_000, help="Tokens of a run.")] = 1_000_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each kind; the median is printed.")] = 5,
+) -> None:
+    """Measure what metering and recording add to a random agent's time."""
+    from textgym.benchmarks import overhead
+
+    for line in overhead.report(steps=steps, rounds=rounds):
+        typer.echo(line)
+
+
 def rendering(
     tokens: Annotated[int, typer.Option(min=1, help="Length of the texts.")] = 500,
     rounds: Annotated[int, typer.Option(min=1, help="Texts; the median is printed.")] = 15,
@@ -190,9 +223,26 @@ def solving(rounds: Annotated[int, typer.Option(min=1, help="Repetitions; the me
         typer.echo(line)
 
 
-def _tell_report(folder: Path) -> None:
-    from textgym.benchmarks.report import build_report, table_lines
+def _try_agents(suite: str, agents: list[str] | None) -> None:
+    """Agents of one's own are tried before anything starts."""
+    from textgym.benchmarks.agent_trials import check_agents
+    from textgym.benchmarks.suites import get_suite
 
-    for line in table_lines(folder):
-        typer.echo(line)
-    typer.echo(f"report: {build_report(folder)}")
+    for found in check_agents(get_suite(suite).specs(seeds=[0], agents=agents)):
+        typer.echo(f"agent {found.agent}: meets the protocol, tried for {found.steps:,} steps")
+        for warning in found.warnings:
+            typer.echo(f"warning: {warning}")
+
+
+def _tell_cost(ledger: Ledger, processes: int | None) -> None:
+    from textgym.benchmarks.costs import cost_of_rest
+
+    if len(ledger.results) < len(ledger.specs):
+        typer.echo(cost_of_rest(ledger, processes))
+
+
+def _measure_lines(folder: Path) -> None:
+    """The lines that agents are held against; each environment is measured once."""
+    from textgym.benchmarks.reference_lines import complete
+
+    complete(folder, on_environment=lambda name: typer.echo(f"reference lines: {name}"))

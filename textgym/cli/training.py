@@ -52,8 +52,9 @@ def train(
     ] = False,
 ) -> None:
     """Train an agent and say what it earns."""
-    from textgym.agents.base import CARD, write_atomically
+    from textgym.agents.base import CARD
     from textgym.agents.registry import make_agent
+    from textgym.atomic import write_whole
     from textgym.benchmarks.meter import Meter
     from textgym.benchmarks.metering import MeteredFactory
     from textgym.factory import EnvFactory
@@ -72,8 +73,8 @@ def train(
     if save is not None:
         learner.save(save)
         if not (save / CARD).exists():  # an agent of one's own need not know of cards
-            write_atomically(save / CARD, json.dumps({"class": agent}) + "\n")
-        write_atomically(save / ENV_FILE, json.dumps({"env_id": env, "kwargs": dict(factory.kwargs)}, indent=2) + "\n")
+            write_whole(save / CARD, json.dumps({"class": agent}) + "\n")
+        write_whole(save / ENV_FILE, json.dumps({"env_id": env, "kwargs": dict(factory.kwargs)}, indent=2) + "\n")
         typer.echo(f"saved to {save}")
     _tell_scores(learner, factory, task.prompts.splits)
 
