@@ -206,7 +206,7 @@ def test_what_does_not_pass_is_an_error_and_never_an_answer(
     stub: StubEndpoint, pauses: list[float], fault: Any
 ) -> None:
     stub.faults = [fault] * 3
-    with pytest.raises(EndpointError, match=r"3 times\); all answers so far are kept"):
+    with pytest.raises(EndpointError, match=r"attempts: 3\); all answers so far are kept"):
         ask(settings(stub, retries=2), [question("dull")])
     assert len(stub.requests) == 3
 

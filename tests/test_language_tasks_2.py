@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import pickle
 from collections import Counter
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripts import load_script
 
 from textgym.annotators import BoltzmannAnnotator
 from textgym.episodes import EpisodeBatch, Prompt
@@ -206,12 +206,7 @@ def test_the_learned_reward_still_knows_what_is_better() -> None:
 
 @pytest.mark.slow
 def test_the_shipped_reward_of_neutral_can_be_rebuilt(root: Path) -> None:
-    path = root / "textgym" / "assets"
-    spec = importlib.util.spec_from_file_location("build_neutral", path / "build_neutral.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    path, module = root / "textgym" / "assets", load_script("textgym/assets/build_neutral.py")
     rebuilt, stored = module.build_model(get("Neutral")), NGramModel.load(path / "neutral-easy.safetensors")
     assert np.array_equal(rebuilt.features, stored.features)
     assert np.array_equal(rebuilt.weights, stored.weights)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 from pathlib import Path
@@ -10,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripts import load_script
 from tiny_models import save_trained_bpe
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("stable_baselines3")
 
-PATH = Path(__file__).resolve().parents[1] / "docs" / "examples" / "large_vocabulary.py"
 SYLLABLES = ("ka", "mo", "ti", "ru", "se", "la", "vo", "ne", "shi", "pan", "dor", "gli", "ust", "ber")
 WORDS = ["".join(pair) for pair in itertools.product(SYLLABLES, repeat=2)]
 WANTED = WORDS[5]
@@ -26,12 +25,7 @@ VOCABULARY, K = 5_000, 16
 @pytest.fixture(scope="module")
 def example() -> Any:
     """The script as a module."""
-    spec = importlib.util.spec_from_file_location("large_vocabulary", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("docs/examples/large_vocabulary.py")
 
 
 @pytest.fixture(scope="module")

@@ -139,7 +139,7 @@ def test_who_wants_too_much_memory_is_refused_it(tmp_path):
     (result,) = compare(suite, tmp_path, processes=1, limits=limits_of(None, 1.0))
     assert (result.status, result.failure, result.stage) == ("failed", "memory", "learn")
     assert "Unable to allocate 16.0 GiB" in result.error
-    assert result.peak_memory_bytes < 2**30
+    assert result.peak_memory_bytes < 2**31  # shared libraries count here, and not for the limit
 
 
 def test_limits_are_checked(tmp_path):

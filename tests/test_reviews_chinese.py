@@ -8,7 +8,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from reviewing import gold_of, load_builder, score
+from reviewing import gold_of, score
+from scripts import load_script
 
 from textgym.characters import CharacterGrammar
 from textgym.episodes import EpisodeBatch
@@ -20,9 +21,9 @@ from textgym.tasks.reviews import make_grammar
 
 
 @pytest.fixture(scope="module")
-def build(root: Path) -> ModuleType:
+def build() -> ModuleType:
     """The script that builds the shipped files, as a module."""
-    return load_builder(root)
+    return load_script("textgym/assets/build_reviews.py")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reviewing import gold_of, load_builder, score
+from reviewing import gold_of, score
+from scripts import load_script
 
 from textgym.ngrams import NGramModel
 from textgym.tasks import get
@@ -20,9 +21,9 @@ ENUMERABLE = ("tiny", "easy")
 
 
 @pytest.fixture(scope="module")
-def build(root: Path) -> ModuleType:
+def build() -> ModuleType:
     """The script that builds the shipped files, as a module."""
-    return load_builder(root)
+    return load_script("textgym/assets/build_reviews.py")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripts import load_script
 from tiny_models import as_pickle_only, save_gpt2, save_trained_bpe
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-PATH = Path(__file__).resolve().parents[1] / "docs" / "examples" / "rlhf_real.py"
 WORDS = ("ka mo", "ti ru", "se la", "vo ne", "shi pan", "dor gli", "ust ber", "mo ka", "ru ti", "la se", "ne vo", "pan")
 SYLLABLES = ("ka", "mo", "ti", "ru", "se", "la", "vo", "ne", "shi", "pan", "dor", "gli")
 PROMPTS = [f"{first} {second}" for first in WORDS for second in WORDS]
@@ -24,12 +23,7 @@ PROMPTS = [f"{first} {second}" for first in WORDS for second in WORDS]
 @pytest.fixture(scope="module")
 def example() -> Any:
     """The script as a module."""
-    spec = importlib.util.spec_from_file_location("rlhf_real", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("docs/examples/rlhf_real.py")
 
 
 @pytest.fixture(scope="module")
