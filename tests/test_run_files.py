@@ -1,6 +1,8 @@
 """The folder of a run holds all that is needed to understand and to repeat it, or is not there."""
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict
 
 import numpy as np
@@ -138,3 +140,17 @@ def test_a_gpu_is_named_and_its_time_counted(monkeypatch):
 def test_names_are_where_they_belong():
     assert run_files.OUTPUT == "output.txt"
     assert partial_folder(run_files.Path("a") / "run", 7) == run_files.Path("a") / ".run.7.partial"
+
+
+CHILD = "from textgym.benchmarks.machine import peak_memory; print(peak_memory())"
+PARENT = f"""
+import subprocess, sys
+held = b"x" * 400_000_000
+print(subprocess.run([sys.executable, "-c", {CHILD!r}], capture_output=True, text=True, check=True).stdout)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere a process is not charged for its parent")
+def test_a_process_is_not_charged_for_the_memory_of_its_parent():
+    printed = subprocess.run([sys.executable, "-c", PARENT], capture_output=True, text=True, check=True).stdout
+    assert 5_000_000 < int(printed) < 300_000_000
