@@ -24,8 +24,6 @@ C = TypeVar("C")
 CARD = "agent.json"
 TRUSTED_PACKAGE = "textgym.agents."
 
-write_atomically = write_whole  # under the name by which benchmarks know it
-
 
 @runtime_checkable
 class TextGenerationAgent(Protocol):

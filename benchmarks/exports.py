@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from textgym.agents.base import write_atomically
+from textgym.atomic import write_whole
 
 from .alarms import alarms_of
 from .records import RunResult
@@ -56,7 +56,7 @@ def write_tables(folder: Path, tables: Sequence[Table], summary: Summary) -> lis
         texts[f"{table.name}.tex"] = latex(table)
     texts["runs.csv"] = to_csv([_RUN_COLUMNS, *_run_rows(summary.results)])
     for name, text in texts.items():
-        write_atomically(folder / name, text)
+        write_whole(folder / name, text)
     return [folder / name for name in texts]
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
-from textgym.agents.base import write_atomically
+from textgym.atomic import write_whole
 
 from .pdf import write_pdf
 from .report_style import STYLE
@@ -35,7 +35,7 @@ def write_figures(folder: Path, pictures: Mapping[str, str]) -> list[Path]:
     for name, picture in pictures.items():
         alone = standalone(picture)
         path = folder / f"{name}.svg"
-        write_atomically(path, alone)
+        write_whole(path, alone)
         write_pdf(path.with_suffix(".pdf"), alone)
         written += [path, path.with_suffix(".pdf")]
     return written

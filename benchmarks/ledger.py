@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from textgym.agents.base import write_atomically
+from textgym.atomic import write_whole
 from textgym.errors import ConfigurationError
 
 from .ledger_file import LEDGER, OLD_RESULTS, append, heal, read_ledger, read_old_results
@@ -86,7 +86,7 @@ def write_plan(suite: Suite, out: Path, specs: Sequence[RunSpec]) -> None:
         "versions": versions(),
         "runs": [_planned(spec) for spec in specs],
     }
-    write_atomically(out / PLAN, json.dumps(plan, default=describe_object, ensure_ascii=False, indent=1) + "\n")
+    write_whole(out / PLAN, json.dumps(plan, default=describe_object, ensure_ascii=False, indent=1) + "\n")
 
 
 def _planned(spec: RunSpec) -> dict[str, Any]:

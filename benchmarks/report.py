@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from textgym.agents.base import write_atomically
+from textgym.atomic import write_whole
 
 from . import report_plots as plots
 from .records import Measure, RunResult
@@ -44,7 +44,7 @@ def build_report(out: Path | str) -> Path:
     """
     path = Path(out) / REPORT
     summary = summarize(out)
-    write_atomically(path, render(summary, references=read_lines(out)))
+    write_whole(path, render(summary, references=read_lines(out)))
     return path
 
 

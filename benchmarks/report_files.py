@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from textgym.agents.base import write_atomically
+from textgym.atomic import write_whole
 
 from .citations import bibliography
 from .exports import write_tables
@@ -34,7 +34,7 @@ def write_report_files(out: Path | str, folder: Path) -> list[Path]:
     board = board_of(summary)
     written = write_tables(folder, all_tables(summary, board), summary)
     written += write_figures(folder, _pictures(summary, board))
-    write_atomically(folder / CITATIONS, "\n\n".join(citations(summary)) + "\n")
+    write_whole(folder / CITATIONS, "\n\n".join(citations(summary)) + "\n")
     return [*written, folder / CITATIONS]
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from textgym.agents.base import write_atomically
+from textgym.atomic import write_whole
 
 from .machine import describe, packages
 from .records import RunResult, describe_object
@@ -125,4 +125,4 @@ def move_aside(out: Path) -> Path | None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file that a reader never sees half of."""
-    write_atomically(path, json.dumps(value, default=describe_object, ensure_ascii=False, indent=1) + "\n")
+    write_whole(path, json.dumps(value, default=describe_object, ensure_ascii=False, indent=1) + "\n")

@@ -15,8 +15,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from textgym.agents.base import CARD, TRUSTED_PACKAGE, load_agent, read_card, write_atomically
+from textgym.agents.base import CARD, TRUSTED_PACKAGE, load_agent, read_card
 from textgym.agents.registry import AGENTS, agent_class
+from textgym.atomic import write_whole
 from textgym.errors import ConfigurationError
 
 from .consistency import differing_fields, file_problems, impossible_numbers
@@ -231,4 +232,4 @@ def _write(out: Path, found: Verification) -> None:
         for check in found.checks
     }
     data = {"protocol": PROTOCOL, "problems": found.problems, "runs": runs}
-    write_atomically(out / VERIFICATION, json.dumps(data, ensure_ascii=False, indent=1) + "\n")
+    write_whole(out / VERIFICATION, json.dumps(data, ensure_ascii=False, indent=1) + "\n")

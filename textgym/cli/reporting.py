@@ -46,7 +46,7 @@ def leaderboard(
     title: Annotated[str, typer.Option(help="Headline of the page.")] = "Leaderboard",
 ) -> None:
     """Rank the agents of several folders, from their run folders alone; what is not verified is marked."""
-    from textgym.agents.base import write_atomically
+    from textgym.atomic import write_whole
     from textgym.benchmarks.exports import markdown
     from textgym.benchmarks.leaderboard import build_leaderboard, tables
     from textgym.benchmarks.pages import renew_page
@@ -55,7 +55,7 @@ def leaderboard(
     found = build_leaderboard(folders, title=title)
     lines = [line for table in tables(found) for line in (*markdown(table), "")][:-1]
     if out is not None:
-        write_atomically(out, render(found.summary, marks=found.marks))
+        write_whole(out, render(found.summary, marks=found.marks))
         typer.echo(f"page: {out}")
     if page is not None:
         renew_page(page, "leaderboard", lines)
