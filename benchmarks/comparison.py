@@ -16,7 +16,7 @@ from textgym.errors import ConfigurationError
 from .folder_lock import locked
 from .ledger import PLAN, RESULTS, Event, Ledger, OnEvent, read_plan, read_problems, read_results, write_plan
 from .ledger_file import OLD_RESULTS
-from .limits import Limits
+from .limits import RunLimits
 from .records import RunResult, RunSpec
 from .run_files import move_aside, remove_partial
 from .run_keys import seal
@@ -24,7 +24,7 @@ from .runs import run
 from .suites import Suite, get_suite
 from .workers import available_cores, run_in_workers
 
-__all__ = ["Event", "Limits", "OnEvent", "compare", "read_plan", "read_problems", "read_results", "start_anew"]
+__all__ = ["Event", "OnEvent", "RunLimits", "compare", "read_plan", "read_problems", "read_results", "start_anew"]
 
 
 def compare(
@@ -35,7 +35,7 @@ def compare(
     budget: float = 1.0,
     processes: int | None = None,
     agents: Sequence[str] | None = None,
-    limits: Limits | None = None,
+    limits: RunLimits | None = None,
     resume: bool = True,
     on_event: OnEvent | None = None,
     on_plan: Callable[[Ledger], None] | None = None,
@@ -102,7 +102,7 @@ def start_anew(out: Path) -> Path | None:
     return move_aside(out)
 
 
-def _check(processes: int | None, limits: Limits | None) -> None:
+def _check(processes: int | None, limits: RunLimits | None) -> None:
     if processes is not None and processes < 0:
         raise ConfigurationError(f"processes={processes}: expected a number of workers, or 0 for none")
     if processes == 0 and limits is not None and (limits.seconds or limits.memory_bytes):
@@ -120,7 +120,7 @@ def _different(specs: list[RunSpec]) -> list[RunSpec]:
     return specs
 
 
-def _run(ledger: Ledger, processes: int | None, limits: Limits | None) -> None:
+def _run(ledger: Ledger, processes: int | None, limits: RunLimits | None) -> None:
     waiting = [spec for spec in ledger.specs if spec.key not in ledger.results]
     try:
         if processes == 0:

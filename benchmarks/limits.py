@@ -19,7 +19,7 @@ _LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class RunLimits:
     """Limits of each run; they decide nothing about the numbers of a run that keeps within them.
 
     Attributes:
@@ -45,17 +45,17 @@ class Limits:
             raise ConfigurationError(f"memory cannot be limited on {sys.platform}; leave that limit out")
 
 
-def limits_of(minutes: float | None, gigabytes: float | None) -> Limits:
+def limits_of(minutes: float | None, gigabytes: float | None) -> RunLimits:
     """Limits as they are given on the command line.
 
     Raises:
-        ConfigurationError: as :class:`Limits`.
+        ConfigurationError: as :class:`RunLimits`.
 
     Example:
         >>> limits_of(1.5, None).seconds
         90.0
     """
-    return Limits(
+    return RunLimits(
         seconds=None if minutes is None else 60.0 * minutes,
         memory_bytes=None if gigabytes is None else int(gigabytes * GIGABYTE),
     )

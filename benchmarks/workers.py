@@ -18,7 +18,7 @@ from typing import Any
 from textgym.errors import ConfigurationError
 
 from .ledger import Ledger
-from .limits import Limits, captured_output
+from .limits import RunLimits, captured_output
 from .losses import STUBBORN, lost_run
 from .machine import THREADS, available_cores
 from .records import RunSpec
@@ -40,13 +40,13 @@ class _Worker:
     steps: int = 0
 
 
-def run_in_workers(specs: Sequence[RunSpec], ledger: Ledger, processes: int, limits: Limits | None = None) -> None:
+def run_in_workers(specs: Sequence[RunSpec], ledger: Ledger, processes: int, limits: RunLimits | None = None) -> None:
     """Runs each spec in a process of its own, so many at a time, within limits; the ledger is told."""
-    _Pool(ledger, limits or Limits()).run(specs, processes)
+    _Pool(ledger, limits or RunLimits()).run(specs, processes)
 
 
 class _Pool:
-    def __init__(self, ledger: Ledger, limits: Limits) -> None:
+    def __init__(self, ledger: Ledger, limits: RunLimits) -> None:
         self.ledger, self.limits = ledger, limits
         self.workers: dict[Connection, _Worker] = {}
 
@@ -139,7 +139,7 @@ def _end(processes: Sequence[Any]) -> None:
             process.join()
 
 
-def _work(spec: RunSpec, folder: Path, pipe: Connection, limits: Limits) -> None:
+def _work(spec: RunSpec, folder: Path, pipe: Connection, limits: RunLimits) -> None:
     """The life of a worker: one run, its progress and its record sent through the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
     _end_with_parent()
@@ -156,7 +156,7 @@ def _work(spec: RunSpec, folder: Path, pipe: Connection, limits: Limits) -> None
     pipe.close()
 
 
-def work_in(spec: RunSpec, folder: Path, limits: Limits, *, on_progress: Any = None) -> Any:
+def work_in(spec: RunSpec, folder: Path, limits: RunLimits, *, on_progress: Any = None) -> Any:
     """Makes a run in this process, which is there for it alone; what it prints goes to the run's folder.
 
     Args:

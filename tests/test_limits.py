@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from textgym.benchmarks.comparison import compare, read_results
-from textgym.benchmarks.limits import Limits, captured_output, cut_output, limits_of
+from textgym.benchmarks.limits import RunLimits, captured_output, cut_output, limits_of
 from textgym.benchmarks.losses import describe_exit
 from textgym.benchmarks.records import RunSpec
 from textgym.benchmarks.runs import run
@@ -15,7 +15,7 @@ from textgym.benchmarks.suites import Entry, Suite
 from textgym.errors import ConfigurationError
 
 TINY = {"level": "tiny"}
-LIMITS = Limits(seconds=20.0, output_bytes=10_000)
+LIMITS = RunLimits(seconds=20.0, output_bytes=10_000)
 
 
 def nothing(prompt, completion):
@@ -112,7 +112,7 @@ def test_who_dies_leaves_a_folder(bad_company):
 def test_who_is_late_is_stopped_and_recorded(tmp_path):
     entries = (Entry(agent="fake_agents:Hanging", steps=40, env=TINY),)
     suite = Suite(name="slow", title="Slow", entries=entries, seeds=(0,), episodes=5)
-    (hung,) = compare(suite, tmp_path, processes=1, limits=Limits(seconds=0.06))
+    (hung,) = compare(suite, tmp_path, processes=1, limits=RunLimits(seconds=0.06))
     assert (hung.status, hung.failure) == ("failed", "timeout")
     assert "stopped after 0.001 minutes, the time limit of a run; it had made 0 steps" in hung.error
     assert (tmp_path / hung.spec.folder_name / "run.json").is_file()
@@ -123,7 +123,7 @@ def test_who_is_late_is_stopped_and_recorded(tmp_path):
 def test_who_hangs_is_stopped(tmp_path):
     entries = (Entry(agent="fake_agents:Hanging", steps=40, env=TINY), Entry(agent="uniform", steps=64, env=TINY))
     suite = Suite(name="slow", title="Slow", entries=entries, seeds=(0,), episodes=5)
-    hung, fine = compare(suite, tmp_path, processes=2, limits=Limits(seconds=30.0))
+    hung, fine = compare(suite, tmp_path, processes=2, limits=RunLimits(seconds=30.0))
     assert fine.status == "ok"
     assert (hung.status, hung.failure) == ("failed", "timeout")
     assert "stopped after 0.5 minutes, the time limit of a run" in hung.error
@@ -145,17 +145,17 @@ def test_who_wants_too_much_memory_is_refused_it(tmp_path):
 def test_limits_are_checked(tmp_path):
     for wrong in ({"seconds": 0}, {"seconds": float("nan")}, {"memory_bytes": -1}, {"output_bytes": 0}):
         with pytest.raises(ConfigurationError, match="expected a number above 0"):
-            Limits(**wrong)
+            RunLimits(**wrong)
     suite = Suite(name="one", title="One", entries=(Entry(agent="uniform", steps=64, env=TINY),))
     with pytest.raises(ConfigurationError, match="need worker processes"):
-        compare(suite, tmp_path, processes=0, limits=Limits(seconds=1.0))
-    assert limits_of(0.5, 2.0) == Limits(seconds=30.0, memory_bytes=2 * 1024**3)
+        compare(suite, tmp_path, processes=0, limits=RunLimits(seconds=1.0))
+    assert limits_of(0.5, 2.0) == RunLimits(seconds=30.0, memory_bytes=2 * 1024**3)
 
 
 def test_the_system_without_memory_limits_says_so(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(ConfigurationError, match="memory cannot be limited on darwin"):
-        Limits(memory_bytes=1)
+        RunLimits(memory_bytes=1)
 
 
 def test_little_output_is_kept_as_it_is(tmp_path):
