@@ -97,6 +97,22 @@ def test_a_partner_that_says_nothing_is_heard() -> None:
     assert (info["turns"], info["num_tokens"]) == (3, 3)
 
 
+@dataclass(frozen=True)
+class Broken:
+    max_reply_tokens: int = 2
+
+    def __call__(self, batch: EpisodeBatch) -> Any:
+        raise KeyError("no such room")
+
+
+def test_a_partner_that_fails_is_named_with_the_conversation() -> None:
+    env = TextGenerationEnv(talk(Broken()))
+    env.reset(seed=0, options={"prompt_index": 2})
+    said = r"the partner Broken failed .*\[\('agent', 'a'\)\] to the prompt 'praise': KeyError: 'no such room'"
+    with pytest.raises(TaskError, match=said):
+        say(env, A, EOS)
+
+
 @pytest.mark.parametrize("timing", ["end", "turn", "step"])
 def test_all_timings_pay_the_same_sum(timing: str) -> None:
     task = talk(Script((D, E)), make_reward=constant(Weighted()))

@@ -219,6 +219,44 @@ def test_a_mask_that_forbids_everything_from_the_start_is_an_error_at_once() -> 
         make_core(toy(constraints=(Ids(frozenset()),)))
 
 
+def test_a_grammar_without_a_way_on_is_an_error_that_names_the_text() -> None:
+    grammar = Grammar("s", {"s": {"a": "s", "b": "t"}, "t": {"c": "s"}}, ends=("s",))
+    core = make_core(toy(constraints=(grammar, Ids(frozenset({A, B, EOS})))), 2)
+    core.step([A, B])
+    for _ in range(2):
+        with pytest.raises(TaskError, match=r"Grammar, Ids, forbid every id, .* after 'b' to the prompt"):
+            core.step([A, EOS])
+        with pytest.raises(TaskError, match="after 'b' to the prompt"):
+            core.masks()
+    assert core.lengths.tolist() == [1, 1]
+
+
+@dataclass(frozen=True)
+class Unlisted:
+    """A rule that says what a grammar says, without being one."""
+
+    grammar: Grammar
+    static = False
+
+    def __call__(self, *texts: Any) -> Any:
+        return self.grammar(*texts)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(0, EOS), min_size=3, max_size=3), min_size=1, max_size=12), st.booleans())
+def test_one_grammar_is_looked_up_in_a_table_that_says_what_the_rules_say(steps: list[list[int]], only: bool) -> None:
+    grammar = Grammar("s", {"s": {"a": "t", "b": "s"}, "t": {"b": "s", "c": "t"}}, ends=("s", "t"))
+    rules = (Ids(frozenset({A, B, EOS})),) if only else ()
+    core, twin = (make_core(toy(constraints=(rule, *rules)), 3) for rule in (grammar, Unlisted(grammar)))
+    restart = None
+    for actions in steps:
+        assert (core.masks() == twin.masks()).all()
+        (rewards, ending), (paid, ended) = core.step(actions, restart), twin.step(actions, restart)
+        assert rewards.tolist() == paid.tolist()
+        assert reasons(ending) == reasons(ended)
+        restart = None if ending is None else ending.rows
+
+
 def test_a_text_that_is_over_may_have_nothing_left_to_write() -> None:
     grammar = Grammar("a", {"a": {"a": "b"}, "b": {"b": "b"}}, ends=("b",))
     core = make_core(toy(constraints=(grammar,)), 2)
@@ -317,6 +355,7 @@ WRONG = [
     [True, False],
     [A],
     [[A, A]],
+    [[A], [A, A]],
     A,
     None,
     [A, A, A],

@@ -174,6 +174,10 @@ class Grammar:
         _, legal = self._tables(tokenizer)
         return legal.take(states, axis=0)
 
+    def count_states(self, tokenizer: Tokenizer) -> int:
+        """S, the number of states; the last is that of texts that have left the grammar, which nothing leads out of."""
+        return len(self._tables(tokenizer)[1])
+
     def _tables(self, tokenizer: Tokenizer) -> tuple[NDArray[np.int64], Mask]:
         """The next state, of state s and id i at ``s * (V + 1) + i``; and ``(S, V)`` what is legal."""
         if self._cache.get("tokenizer") is not tokenizer:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.episodes import EOS, GOING, ILLEGAL, LENGTH
+from textgym.episodes import EOS, GOING, ILLEGAL, LENGTH, EpisodeBatch
+from textgym.errors import TaskError, TextGymError
 from textgym.partners import Partner, check_replies, read_replies
 
 if TYPE_CHECKING:
@@ -73,10 +74,10 @@ class Conversations:
         """Lets the partner answer in these rows.
 
         Raises:
-            TaskError: for replies that are too long or no ids.
+            TaskError: for replies that are too long or no ids, or if the partner fails.
         """
         batch = core.batch(rows, np.zeros(len(rows), dtype=np.uint8))
-        replies = read_replies(self.partner(batch), self.partner)
+        replies = read_replies(self._ask(batch), self.partner)
         lengths = check_replies(replies, self.partner, len(rows), core.vocab_size)
         places = core.cursors[rows][:, None] + np.arange(replies.shape[1])
         written = replies != core.vocab_size
@@ -84,6 +85,18 @@ class Conversations:
         core.cursors[rows] += lengths
         self.turn_begins[rows] = core.cursors[rows]
         core.legality.forget()
+
+    def _ask(self, batch: EpisodeBatch) -> Any:
+        try:
+            return self.partner(batch)
+        except TextGymError:
+            raise
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            raise TaskError(
+                f"the partner {type(self.partner).__name__} failed on a batch of {len(batch)} conversations, the first "
+                f"of them {batch.dialogue(0)!r} to the prompt {batch.prompt_texts[0]!r}: {what}"
+            ) from error
 
     def copy(self) -> Conversations:
         """A twin that goes on by itself."""

@@ -26,7 +26,7 @@ from textgym.task import Task
 Rows = NDArray[np.int64]
 
 _ONE = np.array(1, dtype=np.uint64)
-_VIEWS = ("_flat", "_shown", "completions", "_answers", "_no_answer")
+_VIEWS = ("_flat", "_shown", "completions", "_answers", "_no_answer", "_prompt_items")
 _STATE = ("tokens", "cursors", "lane_keys", "episodes", "keys", "prompt_indices", "over", "previous")
 
 
@@ -95,6 +95,7 @@ class GenerationCore:
         self.completions = self.tokens[:, self.prompt_width :]
         self._shown, self._answers = as_items(self.tokens[:, : self.prompt_width]), as_items(self.completions)
         self._no_answer = as_items(np.full_like(self.completions[:1], self.vocab_size))[0]
+        self._prompt_items = as_items(np.asarray(self.prompts.ids))  # it may be a file
 
     def _begin_talk(self) -> Conversations | None:
         task = self.task
@@ -133,7 +134,7 @@ class GenerationCore:
             prompt_indices = self.split_rows[prompt_indices] if self._first is None else prompt_indices + self._first
         self.keys[rows] = keys
         self.prompt_indices[rows] = prompt_indices
-        self._shown[rows] = as_items(np.asarray(self.prompts.ids).take(prompt_indices, axis=0))  # it may be a file
+        self._shown[rows] = self._prompt_items.take(prompt_indices)
         self._answers[rows] = self._no_answer
         self.legality.restart(rows)
         self.cursors[rows] = self.begins[rows]
@@ -144,7 +145,7 @@ class GenerationCore:
             self.previous[rows] = 0.0
 
     def place(self, prompt_indices: Rows, completions: NDArray[np.int32], previous: NDArray[np.float64]) -> None:
-        """Puts every row into the middle of a text, from where it can step on.
+        """Puts every row into the middle of a text, from where it can step on; whose turn it is stays as it was.
 
         Args:
             prompt_indices: ``(B,)`` rows of the prompt table.
@@ -153,7 +154,7 @@ class GenerationCore:
         """
         written = completions.shape[1]
         self.prompt_indices[:] = prompt_indices
-        self._shown[...] = as_items(np.asarray(self.prompts.ids).take(prompt_indices, axis=0))
+        self._shown[...] = self._prompt_items.take(prompt_indices)
         self.completions[:, :written] = completions
         self.completions[:, written:] = self.vocab_size
         self.legality.forget()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from textgym.episodes import EpisodeBatch, Prompt, Score
 from textgym.errors import TaskError
 from textgym.facts import shipped_facts
-from textgym.keys import uniform
+from textgym.keys import toss
 from textgym.puzzles import Answer, first_reference
 from textgym.task import Task
 from textgym.tokenizers import WordTokenizer
@@ -165,7 +165,7 @@ class Noisy:
 
     def __call__(self, batch: EpisodeBatch) -> Floats:
         """Scores ``(B,)`` texts."""
-        return self.score(batch) + np.copysign(self.spread, uniform(batch.keys, "noise") - 0.5)
+        return self.score(batch) + np.array((-self.spread, self.spread)).take(toss(batch.keys, "noise"))
 
     def outcomes(self, batch: EpisodeBatch) -> list[tuple[float, Floats]]:
         """Both rewards that a text may get, with their probabilities."""

@@ -26,7 +26,7 @@ def describe_ending(ending: Ending, *, gold: bool, texts: bool) -> dict[str, NDA
     batch = ending.episodes
     infos: dict[str, NDArray[Any]] = {
         "num_tokens": batch.num_tokens,
-        "stop_reason": _REASONS[batch.stop_codes],
+        "stop_reason": _REASONS.take(batch.stop_codes),
         "reward_valid": ending.scores.valid,
     }
     if ending.turns is not None:

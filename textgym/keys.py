@@ -18,7 +18,7 @@ _FIRST = 0xBF58476D1CE4E5B9
 _SECOND = 0x94D049BB133111EB
 # Arrays of no dimension: NumPy computes with them faster than with its scalars.
 _GOLDEN_64, _FIRST_64, _SECOND_64 = (np.array(factor, dtype=np.uint64) for factor in (_GOLDEN, _FIRST, _SECOND))
-_30, _27, _31, _11, _32 = (np.array(bits, dtype=np.uint64) for bits in (30, 27, 31, 11, 32))
+_30, _27, _31, _11, _32, _63 = (np.array(bits, dtype=np.uint64) for bits in (30, 27, 31, 11, 32, 63))
 _UNIT = np.array(2.0**-53)
 
 Keys = NDArray[np.uint64]
@@ -84,10 +84,26 @@ def uniform(keys: Keys, purpose: str, position: int | NDArray[np.int64] = 0) -> 
         >>> bool((uniform(keys, "noise") == uniform(keys[:1], "noise")[0])[0])
         True
     """
+    return (_bits(keys, purpose, position) >> _11) * _UNIT
+
+
+def toss(keys: Keys, purpose: str) -> NDArray[np.int64]:
+    """A fair coin for each key, 0 or 1: whether :func:`uniform` says 0.5 or more, in less time.
+
+    Example:
+        >>> keys = np.arange(4, dtype=np.uint64)
+        >>> (toss(keys, "noise") == (uniform(keys, "noise") >= 0.5)).tolist()
+        [True, True, True, True]
+    """
+    return (_bits(keys, purpose, 0) >> _63).view(np.int64)
+
+
+def _bits(keys: Keys, purpose: str, position: int | NDArray[np.int64]) -> Keys:
+    """64 random bits for each key."""
     bits = mix_array(np.asarray(keys, dtype=np.uint64) ^ _stream(purpose))
     if not isinstance(position, int) or position:
         bits = bits + np.asarray(position).astype(np.uint64) * _GOLDEN_64
-    return (mix_array(bits) >> _11) * _UNIT
+    return mix_array(bits)
 
 
 @lru_cache(maxsize=256)

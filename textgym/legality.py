@@ -96,6 +96,37 @@ def _forbidding(task: Task) -> str:
     return f"the constraints of {task.name} ({task.level}), {rules}, forbid every id, the end included,"
 
 
+@dataclass(frozen=True)
+class Table:
+    """All rules of a task in which one grammar alone depends on the text, looked up by the state of the grammar.
+
+    Attributes:
+        masks: ``(S, V)`` what may be written next; no row is all False.
+        codes: ``(S * (V + 1),)`` the stop code of writing id i in state s at ``s * (V + 1) + i``.
+        stuck: ``(S,)`` states that have nothing to write, in which the mask allows the end.
+        is_sound: Whether no text that goes on can get into such a state.
+    """
+
+    masks: NDArray[np.bool_]
+    codes: NDArray[np.uint8]
+    stuck: NDArray[np.bool_]
+    is_sound: bool
+
+
+def tabulate(rules: Rules, tokenizer: Tokenizer) -> Table | None:
+    """The table of a task's rules, or None where they are not a single grammar."""
+    if len(rules.dynamic) != 1 or not isinstance(rules.dynamic[0], Grammar):
+        return None
+    grammar = rules.dynamic[0]
+    states = np.arange(grammar.count_states(tokenizer))
+    masks = np.repeat(rules.fixed_mask[None], len(states), axis=0)
+    stuck = np.zeros(len(states), dtype=bool)
+    stuck[_narrow(masks, [grammar.legal(tokenizer, states)], tokenizer)] = True
+    codes = np.repeat(rules.codes[None], len(states), axis=0)
+    codes[:, :-1][~masks] = ILLEGAL
+    return Table(masks, codes.reshape(-1), stuck, is_sound=not stuck[:-1].any())  # the last state is that of the dead
+
+
 class Legality:
     """What may be written next in each of B texts.
 
@@ -115,6 +146,7 @@ class Legality:
         self.task, self.size, self.rules = task, size, read_rules(task)
         self._grammars = tuple(rule for rule in self.rules.dynamic if isinstance(rule, Grammar))
         self._others = tuple(rule for rule in self.rules.dynamic if not isinstance(rule, Grammar))
+        self._table = tabulate(self.rules, task.tokenizer)
         self._begins = np.arange(size, dtype=np.int64) * task.tokenizer.vocab_size
         # Neither is ever changed in place, so that copies of this object may share them.
         self._masks: NDArray[np.bool_] | None = None
@@ -158,6 +190,11 @@ class Legality:
 
     def judge(self, core: GenerationCore, actions: NDArray[np.int32]) -> NDArray[np.uint8]:
         """The stop codes ``(B,)`` of writing these ids: GOING, EOS or ILLEGAL; the padding V goes on."""
+        if self._table is not None:
+            if not self._table.is_sound:
+                self.masks(core)  # which complains
+            (states,) = self._read(core)
+            return self._table.codes.take(states * (self.task.tokenizer.vocab_size + 1) + actions)
         codes = self.rules.codes[actions]
         if self.rules.dynamic:
             legal = self.masks(core).reshape(-1).take(self._begins + actions, mode="clip")  # of the padding: anything
@@ -166,15 +203,28 @@ class Legality:
 
     def _make_masks(self, core: GenerationCore) -> NDArray[np.bool_]:
         tokenizer, completions, lengths = self.task.tokenizer, core.completions, core.lengths
-        if self._states is None:
-            self._states = [grammar.read(tokenizer, completions, lengths) for grammar in self._grammars]
-        masks, pairs = self._fixed.copy(), zip(self._grammars, self._states, strict=True)
+        if self._table is not None:
+            return self._look_up(core, self._table)
+        masks, pairs = self._fixed.copy(), zip(self._grammars, self._read(core), strict=True)
         parts = [grammar.legal(tokenizer, states) for grammar, states in pairs]
         parts += [rule(tokenizer, completions, lengths) for rule in self._others]
         stuck = _narrow(masks, parts, tokenizer)
         if stuck is not _NO_ROWS:
             self._check_stuck(core, stuck)
         return masks
+
+    def _look_up(self, core: GenerationCore, table: Table) -> NDArray[np.bool_]:
+        (states,) = self._read(core)
+        if not table.is_sound:
+            self._check_stuck(core, table.stuck.take(states).nonzero()[0])
+        return table.masks.take(states, axis=0)
+
+    def _read(self, core: GenerationCore) -> list[States]:
+        """The state ``(B,)`` that each text has led each grammar to."""
+        if self._states is None:
+            texts = self.task.tokenizer, core.completions, core.lengths
+            self._states = [grammar.read(*texts) for grammar in self._grammars]
+        return self._states
 
     def _check_stuck(self, core: GenerationCore, stuck: NDArray[np.int64]) -> None:
         """Texts that are over may have nothing left to write, as after an illegal id; others may not."""
@@ -199,7 +249,10 @@ def check_actions(
         ActionError: for a wrong shape, type or range.
         EpisodeOverError: if the text of a row that does not restart has ended.
     """
-    actions = np.asarray(actions)
+    try:
+        actions = np.asarray(actions)
+    except ValueError:  # rows of different lengths
+        raise ActionError(f"actions={actions!r}: expected whole numbers of shape {over.shape}") from None
     if actions.shape != over.shape or actions.dtype.kind not in "iu":
         raise ActionError(
             f"actions of shape {actions.shape} and type {actions.dtype}; expected whole numbers of shape {over.shape}"
@@ -210,7 +263,7 @@ def check_actions(
     if np.count_nonzero(waiting):
         raise EpisodeOverError(f"the texts of rows {np.flatnonzero(waiting)[:5].tolist()} have ended; call reset first")
     checked: NDArray[np.int32] = actions.astype(np.int32)  # the type of ``tokens``, with room for the pad id
-    if np.maximum.reduce(actions) >= vocab_size or np.minimum.reduce(actions) < 0:
+    if np.maximum.reduce(actions.view(f"u{actions.itemsize}")) >= vocab_size:  # read so, negative numbers are large
         _check_range(actions if restart is None else np.delete(actions, restart), vocab_size)
     if restart is not None:
         checked[restart] = vocab_size
