@@ -31,6 +31,10 @@ class TextGenerationAgent(Protocol):
 
     An agent that draws random numbers in :meth:`act` may also offer ``seed_sampling(seed)``, which evaluations
     call first, so that the same seed gives the same texts; one with a distribution over tokens, ``log_probs``.
+
+    An agent that asks others may offer ``meet(envs)``, which evaluations call with their environments before all else,
+    ``rest(lanes)``, which tells it in which lanes ``(B,)`` nobody reads its tokens any more, and ``tally()``, what it
+    has counted so far by name; evaluations and benchmarks show by how much the counts have grown.
     """
 
     def learn(self, envs: EnvFactory, total_steps: int) -> None:

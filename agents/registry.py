@@ -25,6 +25,10 @@ AGENTS: Mapping[str, str] = {
     "dpo": "textgym.agents.lm.dpo:DPO",
     "best_of_n": "textgym.agents.lm.best_of_n:BestOfN",
     "beam": "textgym.agents.lm.beam:Beam",
+    "bc": "textgym.agents.offline.bc:BC",
+    "cql": "textgym.agents.offline.cql:CQL",
+    "chat": "textgym.agents.chat:Chat",
+    "pipeline": "textgym.agents.chat_pipeline:Pipeline",
 }
 
 SUMMARIES: Mapping[str, str] = {
@@ -43,6 +47,10 @@ SUMMARIES: Mapping[str, str] = {
     "dpo": "direct preference optimisation (Rafailov et al. 2023), a language model",
     "best_of_n": "a language model writes n texts, the reward picks one",
     "beam": "a language model's likeliest texts, by beam search",
+    "bc": "behaviour cloning (Pomerleau 1988) of a recorded data set, without an environment",
+    "cql": "conservative Q-learning (Kumar et al. 2020) from a recorded data set, without an environment",
+    "chat": "a chat model behind an OpenAI-compatible endpoint; learns nothing",
+    "pipeline": "a chat model on this machine, by transformers; learns nothing",
 }
 
 

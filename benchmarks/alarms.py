@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from .records import RunResult
 from .summary import HACKING_GAP
+from .tally_notes import SHARES, share
 
 CUT_SHARE, ILLEGAL_SHARE = 0.85, 0.2
 """Shares of texts that were cut at the limit, or ended by an illegal token, from which on there is an alarm."""
@@ -74,6 +75,15 @@ def _illegal(run: RunResult) -> Alarm | None:
     return Alarm(kind="illegal tokens", sentence=f"{share:.0%} of the latest texts ended by an illegal token")
 
 
+def _unread(run: RunResult) -> Alarm | None:
+    lost = {name: share(run.tally, name) for name in SHARES}
+    worst = max(lost, key=lambda name: lost[name])
+    if lost[worst] < ILLEGAL_SHARE or run.tally[SHARES[worst][0]] < _FEW_TEXTS:
+        return None
+    whole, meaning = SHARES[worst]
+    return Alarm(kind="unread answers", sentence=f"{lost[worst]:.0%} of the {whole} {meaning}")
+
+
 def _no_signal(run: RunResult) -> Alarm | None:
     points = [point for point in run.curve if "spread" in point]
     texts = sum(point["n"] for point in points)
@@ -124,6 +134,8 @@ def _unspent(run: RunResult) -> Alarm | None:
     limit = run.spec.reward_calls
     if run.status != "ok" or run.steps >= _UNSPENT * run.spec.steps:
         return None
+    if run.tally and not run.steps:  # who asks a model and counts its answers has nothing to learn
+        return None
     if limit is not None and run.reward_calls >= _UNSPENT * limit:
         return None
     return Alarm(
@@ -154,6 +166,7 @@ _CHECKS: tuple[Callable[[RunResult], Alarm | None], ...] = (
     _impossible,
     _cut,
     _illegal,
+    _unread,
     _no_signal,
     _collapse,
     _hacking,

@@ -134,6 +134,17 @@ WORKS: Mapping[str, tuple[Work, ...]] = {
                   "Learning to Summarize from Human Feedback", "2009.01325"),
     ),
     "beam": (),
+    "bc": (
+        _work("pomerleau1988alvinn", "inproceedings", "Pomerleau, Dean A.",
+              "{ALVINN}: An Autonomous Land Vehicle in a Neural Network", 1988,
+              booktitle="Advances in Neural Information Processing Systems"),
+    ),
+    "cql": (
+        _preprint("kumar2020conservative", "Kumar, Aviral and Zhou, Aurick and Tucker, George and Levine, Sergey",
+                  "Conservative {Q}-Learning for Offline Reinforcement Learning", "2006.04779"),
+    ),
+    "chat": (),
+    "pipeline": (),
 }  # fmt: skip
 """Agent -> what it is after; none for what needs no citation."""
 

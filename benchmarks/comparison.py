@@ -1,4 +1,4 @@
-"""Comparing agents: every run in a process of its own, finished runs kept whatever happens.
+"""Comparing agents: every run in a process of its own, here or on a cluster; finished runs kept whatever happens.
 
 A comparison lives in one folder: ``plan.json`` (what is to be run), ``ledger.jsonl`` (one line a finished
 run, written by this process alone), a folder for each run, and ``report.html``. Started again in the same
@@ -8,11 +8,11 @@ folder, it goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from textgym.errors import ConfigurationError
 
+from .executors import Executor, make_executor
 from .folder_lock import locked
 from .ledger import PLAN, RESULTS, Event, Ledger, OnEvent, read_plan, read_problems, read_results, write_plan
 from .ledger_file import OLD_RESULTS
@@ -20,9 +20,7 @@ from .limits import RunLimits
 from .records import RunResult, RunSpec
 from .run_files import move_aside, remove_partial
 from .run_keys import seal
-from .runs import run
 from .suites import Suite, get_suite
-from .workers import available_cores, run_in_workers
 
 __all__ = ["Event", "OnEvent", "RunLimits", "compare", "read_plan", "read_problems", "read_results", "start_anew"]
 
@@ -37,6 +35,8 @@ def compare(
     agents: Sequence[str] | None = None,
     limits: RunLimits | None = None,
     resume: bool = True,
+    executor: Executor | str = "local",
+    address: str | None = None,
     on_event: OnEvent | None = None,
     on_plan: Callable[[Ledger], None] | None = None,
 ) -> list[RunResult]:
@@ -55,6 +55,9 @@ def compare(
         limits: What each run may use; none by default. They need worker processes.
         resume: Go on in a folder where there is something. Else that folder is given another name, and nothing of
             it is used.
+        executor: "local" (processes on this machine), "ray" (tasks of a Ray cluster), or an object that knows all about
+            processes, limits and address itself.
+        address: Of a Ray cluster that is there, as "HOST:PORT" or "auto"; by default one is started on this machine.
         on_event: Told what happens.
         on_plan: Called with the ledger before anything starts, for example to tell what the rest will cost.
 
@@ -63,13 +66,14 @@ def compare(
 
     Raises:
         KeyboardInterrupt: after Ctrl-C, once the workers are ended; what is finished stays.
-        ConfigurationError: for arguments that cannot work, a folder in use, an edited ledger, or a folder with runs of
-            another configuration, naming the field.
+        ConfigurationError: for arguments that cannot work, a folder in use, an edited ledger, a folder with runs of
+            another configuration, naming the field, or a Ray cluster that does not answer or has other versions.
+        MissingDependencyError: if Ray is wanted and not installed.
     """
     suite = get_suite(suite) if isinstance(suite, str) else suite
     out = Path(out)
     specs = suite.specs(seeds=seeds, budget=budget, agents=agents)
-    _check(processes, limits)
+    executor = _chosen(executor, processes, limits, address)
     specs = _different(seal(specs))
     moved = None if resume else start_anew(out)
     if moved is not None and on_event is not None:
@@ -83,7 +87,7 @@ def compare(
         if on_plan is not None:
             on_plan(ledger)
         ledger.announce_plan()
-        _run(ledger, processes, limits)
+        _run(ledger, executor)
     return [ledger.results[spec.key] for spec in specs]
 
 
@@ -102,11 +106,12 @@ def start_anew(out: Path) -> Path | None:
     return move_aside(out)
 
 
-def _check(processes: int | None, limits: RunLimits | None) -> None:
-    if processes is not None and processes < 0:
-        raise ConfigurationError(f"processes={processes}: expected a number of workers, or 0 for none")
-    if processes == 0 and limits is not None and (limits.seconds or limits.memory_bytes):
-        raise ConfigurationError("processes=0: limits of time and memory need worker processes; expected 1 or more")
+def _chosen(executor: Executor | str, processes: int | None, limits: RunLimits | None, address: str | None) -> Executor:
+    if isinstance(executor, str):
+        return make_executor(executor, processes=processes, limits=limits, address=address)
+    if not all(value is None for value in (processes, limits, address)):
+        raise ConfigurationError(f"processes, limits and address belong to the executor; give them to {executor!r}")
+    return executor
 
 
 def _different(specs: list[RunSpec]) -> list[RunSpec]:
@@ -120,19 +125,10 @@ def _different(specs: list[RunSpec]) -> list[RunSpec]:
     return specs
 
 
-def _run(ledger: Ledger, processes: int | None, limits: RunLimits | None) -> None:
+def _run(ledger: Ledger, executor: Executor) -> None:
     waiting = [spec for spec in ledger.specs if spec.key not in ledger.results]
     try:
-        if processes == 0:
-            _run_here(waiting, ledger)
-        else:
-            run_in_workers(waiting, ledger, processes or available_cores(), limits)
+        executor.run(waiting, ledger)
     except KeyboardInterrupt:
         ledger.tell("interrupted", f"interrupted: {ledger.counts}; the same command goes on from here")
         raise
-
-
-def _run_here(specs: Sequence[RunSpec], ledger: Ledger) -> None:
-    for spec in specs:
-        ledger.started(spec)
-        ledger.finished(run(spec, ledger.out / spec.folder_name, on_progress=partial(ledger.progress, spec)))

@@ -1,4 +1,4 @@
-"""A leaderboard out of run folders alone: several comparisons merged, nothing mixed that cannot be compared.
+"""A leaderboard out of run folders or archives: several comparisons merged, nothing mixed that cannot be compared.
 
 Each ``run.json`` says what was run, under which protocol, with which sources, and what it gave; neither ledger nor
 plan is read. Rows whose runs have not all been verified (``textgym bench verify``) say so.
@@ -7,7 +7,7 @@ plan is read. Rows whose runs have not all been verified (``textgym bench verify
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,31 +15,15 @@ from typing import Any
 from textgym.errors import ConfigurationError
 from textgym.tasks import TASKS
 
+from .found_runs import Found, find_runs
 from .records import RunResult
-from .run_files import MACHINE, RECORD
+from .run_files import RECORD
 from .standings import Board, board_of
 from .summary import Summary, summary_of
 from .tables import Entry, Table, leaderboard_table, tasks_table
-from .verification import FLAGGED, UNVERIFIED, VERIFIED, read_verdicts
+from .verification import FLAGGED, VERIFIED
 
 _SAME = ("env_version", "task_source", "inputs")  # of an environment, for runs to be comparable
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """A run in one of the folders.
-
-    Attributes:
-        folder: The comparison that it belongs to.
-        result: Its record.
-        verdict: "verified", "flagged" or "unverified".
-        machine: Its processor; empty where that is not known.
-    """
-
-    folder: Path
-    result: RunResult
-    verdict: str
-    machine: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +61,14 @@ def build_leaderboard(folders: Sequence[Path | str], *, title: str = "Leaderboar
     folder's are called "name (folder)".
 
     Args:
-        folders: Of comparisons, or of single runs.
+        folders: Of comparisons or of single runs, or archives of them.
         title: Headline.
 
     Raises:
         ConfigurationError: if there is no run, if protocols or the environments' sources differ, or if two folders
             tell differently of the same run.
     """
-    runs = [found for folder in folders for found in _read(Path(folder))]
+    runs = find_runs(folders)
     if not runs:
         raise ConfigurationError(
             f"no run in {', '.join(map(str, folders)) or 'no folder'}: expected folders of runs, each with {RECORD}"
@@ -127,35 +111,6 @@ def _budget(summary: Summary, label: str) -> str:
     return f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
 
 
-def _read(folder: Path) -> Iterator[Found]:
-    """The runs in a folder, which may be one itself; those that are not complete have another name."""
-    if not folder.is_dir():
-        raise ConfigurationError(f"{str(folder)!r} is no folder; expected one that `textgym bench run` wrote")
-    places = [folder] if (folder / RECORD).is_file() else sorted(path.parent for path in folder.glob(f"*/{RECORD}"))
-    home = folder.parent if places == [folder] else folder
-    verdicts = read_verdicts(home)
-    for place in places:
-        if place.name.startswith("."):
-            continue
-        try:
-            result = RunResult.from_json((place / RECORD).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ConfigurationError(f"{str(place / RECORD)!r}: {error}") from None
-        verdict = verdicts.get(result.spec.key, UNVERIFIED)
-        yield Found(folder=home, result=result, verdict=verdict, machine=_machine(place))
-
-
-def _machine(place: Path) -> str:
-    path = place / MACHINE
-    try:
-        data: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError:
-        return ""
-    if not data.get("processor"):
-        return ""
-    return f"{data['processor']}, {data.get('cores')} cores" + (f", {data['gpu']}" if data.get("gpu") else "")
-
-
 def _check_protocols(runs: Iterable[Found]) -> None:
     """Refuses runs that were measured under different protocols."""
     found: dict[str, Path] = {}
@@ -175,10 +130,10 @@ def _check_environments(runs: Iterable[Found]) -> None:
     found: dict[str, tuple[Any, Path]] = {}
     for run in runs:
         spec = run.result.spec
-        facts = [spec.facts.get(name) for name in _SAME] + [spec.episodes]
+        facts = [spec.facts.get(name) for name in _SAME] + [spec.episodes, spec.held_out]
         known, folder = found.setdefault(spec.environment, (facts, run.folder))
         if known != facts:
-            names = (*_SAME, "episodes")
+            names = (*_SAME, "episodes", "held_out")
             different = [name for name, old, new in zip(names, known, facts, strict=True) if old != new]
             raise ConfigurationError(
                 f"{spec.environment} is not the same in {str(folder)!r} and {str(run.folder)!r}: "
@@ -191,7 +146,7 @@ def _once(runs: Iterable[Found]) -> list[Found]:
     found: dict[str, Found] = {}
     for run in runs:
         known = found.setdefault(run.result.spec.key, run)
-        if known.result.without_costs() != run.result.without_costs():
+        if known.told() != run.told():
             spec = run.result.spec
             raise ConfigurationError(
                 f"{str(known.folder)!r} and {str(run.folder)!r} tell differently of {spec.label} on "

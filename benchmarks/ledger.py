@@ -62,6 +62,11 @@ def read_results(out: Path | str) -> list[RunResult]:
         return list(read_old_results(Path(out) / OLD_RESULTS).values())
     if (Path(out) / PLAN).is_file():
         return []
+    if Path(out).is_file():
+        raise ConfigurationError(
+            f"{str(out)!r} is a file; expected the folder of a comparison. Archives are read by `textgym bench "
+            "leaderboard` and `archive` alone"
+        )
     raise ConfigurationError(f"{str(out)!r} holds no comparison: expected a folder with {PLAN} and {LEDGER}")
 
 
@@ -71,9 +76,20 @@ def read_problems(out: Path | str) -> list[str]:
 
 
 def read_plan(out: Path | str) -> dict[str, Any]:
-    """What was to be run: ``suite``, ``title``, ``runs`` and ``versions``; empty if it was never written."""
+    """What was to be run: ``suite``, ``title``, ``runs`` and ``versions``; empty if it was never written.
+
+    Raises:
+        ConfigurationError: if the file is damaged.
+    """
     path = Path(out) / PLAN
-    plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if not isinstance(plan, dict):
+            raise ValueError(f"expected an object, not {type(plan).__name__}")
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{str(path)!r} is damaged ({error}); start the comparison again, which writes it anew"
+        ) from None
     return plan
 
 
@@ -84,9 +100,10 @@ def write_plan(suite: Suite, out: Path, specs: Sequence[RunSpec]) -> None:
         "title": suite.title,
         "protocol": PROTOCOL,
         "versions": versions(),
-        "runs": [_planned(spec) for spec in specs],
     }
-    write_whole(out / PLAN, json.dumps(plan, default=describe_object, ensure_ascii=False, indent=1) + "\n")
+    facts = json.dumps(plan, default=describe_object, ensure_ascii=False, indent=1).removesuffix("\n}")
+    runs = ",\n  ".join(json.dumps(_planned(spec), default=describe_object, ensure_ascii=False) for spec in specs)
+    write_whole(out / PLAN, f'{facts},\n "runs": [\n  {runs}\n ]\n}}\n')
 
 
 def _planned(spec: RunSpec) -> dict[str, Any]:
@@ -102,6 +119,8 @@ class Ledger:
         out: Folder of the comparison.
         specs: The runs of the plan.
         results: Key -> record of each run of the plan that is finished, now or by an earlier start.
+        shares: Key -> share of its steps that a run at work has made.
+        forecast: Says how much time is left, if anybody has set it.
 
     Raises:
         ConfigurationError: if the folder's ledger was edited, is of an earlier version, or holds runs of another
@@ -110,6 +129,8 @@ class Ledger:
 
     def __init__(self, out: Path, specs: Sequence[RunSpec], on_event: OnEvent | None = None) -> None:
         self.out, self.specs, self._on_event = out, specs, on_event
+        self.shares: dict[str, float] = {}
+        self.forecast: Callable[[], str] | None = None
         self._path = out / LEDGER
         contents = read_ledger(self._path)
         _check(out, contents.problems)
@@ -132,7 +153,8 @@ class Ledger:
         seeds = len({spec.seed for spec in self.specs})
         left = len(self.specs) - len(self.results)
         earlier = f" ({self.counts} earlier)" if self.results else ""
-        self.tell("plan", f"{labels}, {seeds} seed{'s'[: seeds != 1]}: {left} runs, {steps:,} steps{earlier}")
+        runs = f"{left} run{'s'[: left != 1]}, {steps:,} steps{earlier}"
+        self.tell("plan", f"{labels}, {seeds} seed{'s'[: seeds != 1]}: {runs}")
 
     def started(self, spec: RunSpec) -> None:
         """Tells that a run begins."""
@@ -140,6 +162,7 @@ class Ledger:
 
     def progress(self, spec: RunSpec, steps: int) -> None:
         """Tells how many steps a run has made."""
+        self.shares[spec.key] = min(1.0, steps / spec.steps)
         self.tell("progress", f"{spec.label} seed {spec.seed}: {steps:,} of {spec.steps:,}", spec=spec, steps=steps)
 
     def finished(self, result: RunResult) -> None:
@@ -150,9 +173,12 @@ class Ledger:
             return
         append(self._path, result)
         self.results[spec.key] = result
+        self.shares.pop(spec.key, None)
         seconds = result.train_seconds + result.evaluation_seconds
         outcome = _outcome(result) if result.status == "ok" else f"FAILED: {result.error or 'no reason given'}"
-        self.tell("finished", f"{spec.label} seed {spec.seed}: {outcome}, {seconds:.0f} s", spec=spec, result=result)
+        left = self.forecast() if self.forecast is not None else ""
+        message = f"{spec.label} seed {spec.seed}: {outcome}, {seconds:.0f} s" + (f"; {left}" if left else "")
+        self.tell("finished", message, spec=spec, result=result)
 
     def tell(self, kind: str, message: str, **details: Any) -> None:
         """Sends an event to the listener, if there is one."""
@@ -175,11 +201,15 @@ def _check(out: Path, problems: Sequence[str]) -> None:
 
 def _check_unchanged(out: Path, results: Iterable[RunResult], specs: Sequence[RunSpec]) -> None:
     """Refuses to go on where the same agent has run on the same environment with another configuration."""
-    before, now = _configurations(result.spec for result in results), _configurations(specs)
+    found = list(results)
+    known = {result.spec.key for result in found}
+    places = {_place(spec) for spec in specs if spec.key not in known}  # elsewhere nothing can have changed
+    before = _configurations(result.spec for result in found if _place(result.spec) in places)
+    now = _configurations(spec for spec in specs if _place(spec) in places)
     for place, wanted in now.items():
-        found = before.get(place, {})
-        new = [spec for name, spec in wanted.items() if name not in found]
-        gone = [spec for name, spec in found.items() if name not in wanted]
+        earlier = before.get(place, {})
+        new = [spec for name, spec in wanted.items() if name not in earlier]
+        gone = [spec for name, spec in earlier.items() if name not in wanted]
         if new and gone:
             changes = min((differences(old, new[0]) for old in gone), key=len)
             raise ConfigurationError(
@@ -194,8 +224,12 @@ def _configurations(specs: Iterable[RunSpec]) -> dict[tuple[str, str], dict[str,
     found: dict[tuple[str, str], dict[str, RunSpec]] = {}
     for spec in specs:
         parts = {name: value for name, value in spec.parts().items() if name != "seed"}
-        found.setdefault((spec.label, spec.env_id), {}).setdefault(json.dumps(parts, sort_keys=True), spec)
+        found.setdefault(_place(spec), {}).setdefault(json.dumps(parts, sort_keys=True), spec)
     return found
+
+
+def _place(spec: RunSpec) -> tuple[str, str]:
+    return spec.label, spec.env_id
 
 
 def _outcome(result: RunResult) -> str:

@@ -20,7 +20,7 @@ _BLOCK = 8  # texts kept at a time, at most, for the gold curve: in large batche
 
 _SMALL = 16_384  # bytes of tokens up to which a whole batch is kept for a sample: to take rows of it is slow
 
-_Sample = tuple[int, EpisodeBatch, Floats, Integers]  # steps, texts and their returns, which of them are meant
+_Sample = tuple[int, EpisodeBatch, Floats, range]  # steps, texts and their returns, which of them are meant
 
 Text = dict[str, Any]
 """``prompt``, ``completion``, ``reward`` and ``gold`` (None where there is none) of one episode."""
@@ -77,6 +77,7 @@ class Meter:
         self._report_every = self._next_report = max(1, span // 100)
         self._last_stretch = span - max(span // 20, 100 * texts)
         self._table = EpisodeTable()
+        self._add = self._table.add  # looked up at every step otherwise
         self._samples: list[_Sample] = []
         self._first: list[tuple[EpisodeBatch, Floats]] = []
         self._last: deque[tuple[EpisodeBatch, Floats]] = deque()
@@ -114,7 +115,7 @@ class Meter:
     def record(self, batch: EpisodeBatch, returns: Floats) -> None:
         """Keeps episodes that have just ended, with their returns ``(K,)``."""
         self.episodes += len(returns)
-        self._table.add(self.steps, returns, batch.lengths, batch.stop_codes)
+        self._add(self.steps, returns, batch.lengths, batch.stop_codes)
         if self.reward_budget is not None:
             self._scored += int(np.count_nonzero(batch.stop_codes != ILLEGAL))
         if self._in_first < _POOL or self.episodes > self._sample_from or self.steps >= self._last_stretch:
@@ -149,11 +150,12 @@ class Meter:
         count = len(returns)
         start = self.episodes - count
         while self._sample_from < self.episodes:
-            rows = np.arange(self._sample_from, min(self._sample_to, self.episodes)) - start
+            rows = range(self._sample_from - start, min(self._sample_to, self.episodes) - start)
             if batch.tokens.nbytes <= _SMALL:
                 self._samples.append((self.steps, batch, returns, rows))
             else:
-                self._samples.append((self.steps, batch.take(rows), returns[rows], np.arange(len(rows))))
+                taken = np.arange(rows.start, rows.stop)
+                self._samples.append((self.steps, batch.take(taken), returns[taken], range(len(rows))))
             self._sample_from += len(rows)
             if self._sample_from == self._sample_to:
                 block = min(_BLOCK, 1 + count // 16)  # neighbours are alike, so no more than speed asks for
@@ -173,26 +175,30 @@ class Meter:
     def sampled(self) -> Iterator[tuple[int, EpisodeBatch, Floats]]:
         """The thin sample: steps at which texts ended, these texts, and their returns."""
         for steps, batch, returns, rows in self._samples:
-            everything = len(rows) == len(batch)
-            yield steps, batch if everything else batch.take(rows), returns if everything else returns[rows]
+            whole = len(rows) == len(batch)
+            yield (steps, batch, returns) if whole else (steps, batch.take(list(rows)), returns[list(rows)])
 
     def gold_samples(self) -> tuple[Integers, Floats]:
         """``(M,)`` steps and ``(M,)`` true scores of the thin sample, scored now; empty without gold."""
-        kept = [(steps, batch) for steps, batch, _ in self.sampled() if batch.has_gold]
+        kept = [sample for sample in self._samples if sample[1].has_gold]
         if not kept:
             return np.zeros(0, dtype=np.int64), np.zeros(0)
-        golds = concatenate([batch for _, batch in kept]).gold()  # all at once: one by one takes ten times as long
+        starts = np.cumsum([0, *(len(batch) for _, batch, _, _ in kept)])
+        rows = [start + np.array(found) for start, (_, _, _, found) in zip(starts[:-1], kept, strict=True)]
+        # All at once, rows and scores: one by one takes ten times as long.
+        golds = concatenate([batch for _, batch, _, _ in kept]).take(np.concatenate(rows)).gold()
         assert golds is not None
-        return np.concatenate([np.full(len(batch), steps, dtype=np.int64) for steps, batch in kept]), golds
+        return np.repeat([steps for steps, *_ in kept], [len(found) for found in rows]), golds
 
     def first_texts(self) -> list[Text]:
         """Some of the first texts, evenly from the first few hundred.
 
         The very first to end in a vector environment are short ones, and say nothing about the agent.
         """
-        batches = [(batch.take([row]), returns[[row]]) for batch, returns in self._first for row in range(len(returns))]
-        chosen = np.arange(min(self._texts, len(batches))) * len(batches) // max(1, min(self._texts, len(batches)))
-        return self._describe(batches[index] for index in chosen)
+        places = [(batch, returns, row) for batch, returns in self._first for row in range(len(returns))]
+        count = min(self._texts, len(places))
+        chosen = [places[index] for index in np.arange(count) * len(places) // max(1, count)]
+        return self._describe((batch.take([row]), returns[[row]]) for batch, returns, row in chosen)
 
     def last_texts(self) -> list[Text]:
         """The last texts, in the order in which they ended."""
@@ -205,7 +211,7 @@ class Meter:
             The first ``each`` sampled texts from each moment on that was reached, the last ones for the end, each
             with the ``steps`` at which it ended.
         """
-        places = [(sample, row) for sample in self._samples for row in sample[3].tolist()]
+        places = [(sample, row) for sample in self._samples for row in sample[3]]
         ends = np.array([sample[0] for sample, _ in places], dtype=np.int64)
         reached = [moment for moment in np.linspace(0, self._span, moments) if moment < self.steps]
         chosen: list[tuple[_Sample, int]] = []

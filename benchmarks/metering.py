@@ -11,11 +11,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.vector import AutoresetMode, VectorEnv
 
 from textgym.episodes import STOP_REASONS
 from textgym.factory import EnvFactory
 from textgym.vector_env import RESTS
+from textgym.vector_wrapper import AnyVectorWrapper
 
 from .episode_log import Integers
 from .meter import Meter
@@ -57,7 +58,7 @@ class MeteredEnv(gym.Wrapper[Any, Any, Any, Any]):
         return result
 
 
-class MeteredVectorEnv(VectorWrapper[Any, Any, Any, Any, Any]):
+class MeteredVectorEnv(AnyVectorWrapper):
     """A native vector environment whose steps and episodes go through a meter.
 
     In NEXT_STEP mode the step that resets a lane is free for that lane, in DISABLED mode one in which a lane rests.

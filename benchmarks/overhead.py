@@ -1,4 +1,7 @@
-"""What metering and recording cost: a random agent's wall time with and without, in turn within one process."""
+"""What metering and recording cost: a random agent's time with and without, in turn within one process.
+
+Processor time is measured: on an idle machine that is the wall time, and on a busy one what would be.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ _TOKENS_AT_ONCE = 4_096  # before it is the other kind's turn
 
 @dataclass(frozen=True, slots=True)
 class Overhead:
-    """Shares of a random agent's wall time.
+    """Shares of a random agent's time.
 
     Attributes:
         lanes: Texts written at a time.
@@ -92,10 +95,10 @@ def _writer(factory: EnvFactory, lanes: int) -> Callable[[int], float]:
     envs.reset(seed=0)
 
     def write(steps: int) -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(steps):
             envs.step(sample_uniform(base.action_masks(), rng))
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     return write
 
@@ -104,7 +107,7 @@ def _record(meter: Meter, steps: int) -> float:
     """Seconds that a run's record takes, from the meter to the disk."""
     spec = RunSpec(agent="uniform", env_id="TextGen-v0", steps=steps, seed=0)
     with tempfile.TemporaryDirectory() as name:
-        start = time.perf_counter()
+        start = time.process_time()
         result, clock = RunResult(spec=spec, status="ok", steps=meter.steps, episodes=meter.episodes), CostClock()
         result.reward_calls, result.curve = meter.reward_calls, learning_curve(meter, steps)
         result.texts = {"start": meter.first_texts(), "end": meter.last_texts()}
@@ -114,7 +117,7 @@ def _record(meter: Meter, steps: int) -> float:
         publish(partial, folder)
         append(Path(name) / "ledger.jsonl", result)
         clock.read()
-        return time.perf_counter() - start
+        return time.process_time() - start
 
 
 def report(*, steps: int = 1_000_000, rounds: int = 5) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from textgym.atomic import write_whole
 from textgym.errors import ConfigurationError
 
 
@@ -26,4 +27,4 @@ def renew_page(page: Path, name: str, lines: Iterable[str]) -> None:
     if not end:
         raise ConfigurationError(f"the page {str(page)!r}: expected a file with the lines {opening} and {closing}")
     table = "\n".join(lines)
-    page.write_text(f"{before}{begin}\n\n{table}\n\n{end}{after}", encoding="utf-8")
+    write_whole(page, f"{before}{begin}\n\n{table}\n\n{end}{after}")

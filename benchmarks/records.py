@@ -8,8 +8,8 @@ import platform
 import re
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from functools import cached_property
+from dataclasses import dataclass, field, fields
+from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,9 @@ class RunSpec:
         reward_calls: Texts that the reward model may score in training; None for no limit.
         facts: What decides the result besides, as :func:`textgym.benchmarks.run_keys.seal` notes it: sources,
             versions, defaults.
+        held_out: Whether the agent is also evaluated on held-out prompts; where it is tuned, it is not.
+        tuning: With which budget the config was found, as :mod:`textgym.benchmarks.tuning` writes it; empty if nobody
+            searched. It decides nothing.
     """
 
     agent: str
@@ -58,6 +61,8 @@ class RunSpec:
     label: str = ""
     reward_calls: int | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    held_out: bool = True
+    tuning: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.label:
@@ -65,7 +70,9 @@ class RunSpec:
 
     def parts(self) -> dict[str, Any]:
         """All that decides the result, as JSON holds it."""
-        parts = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "label"}
+        parts = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("label", "tuning")}
+        if self.held_out:
+            del parts["held_out"]  # so that keys are what they were before there was a choice
         found: dict[str, Any] = json.loads(json.dumps(parts, default=describe_object))
         return found
 
@@ -74,7 +81,7 @@ class RunSpec:
         """Tells runs apart: a hash of all that decides the result, which the label does not."""
         return sha256(json.dumps(self.parts(), sort_keys=True).encode()).hexdigest()
 
-    @property
+    @cached_property
     def environment(self) -> str:
         """Names the environment with its arguments; runs with the same name are averaged."""
         arguments = ", ".join(f"{name}={value}" for name, value in sorted(self.env.items()))
@@ -91,7 +98,7 @@ class RunSpec:
         return EnvFactory(self.env_id, dict(self.env))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Measure:
     """One cell of the table: what an agent earned, how it played, on which prompts, by which score.
 
@@ -138,6 +145,7 @@ class RunResult:
         measures: The evaluations.
         references: split -> score -> random, blind, best and which of them are inexact, where they are known.
         curve: About 50 points with steps, reward, gold (None without) and n, from training itself.
+        tally: What an agent with ``tally()`` counted in the evaluations, such as answers that could not be read.
         texts: "start" and "end" of training, "greedy" and "held_out" from the evaluations.
         error: Why a run failed, in a sentence.
         trace: The traceback.
@@ -164,6 +172,7 @@ class RunResult:
     measures: list[Measure] = field(default_factory=list)
     references: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     curve: list[dict[str, Any]] = field(default_factory=list)
+    tally: dict[str, int] = field(default_factory=dict)
     texts: dict[str, list[Text]] = field(default_factory=dict)
     error: str = ""
     trace: str = ""
@@ -178,6 +187,10 @@ class RunResult:
         self.error = (f"in {stage}: " if stage else "") + sentence[-2000:]
         self.trace = _ADDRESS.sub("", "".join(traceback.format_exception(error)))[-20_000:]
 
+    def count(self, tally: Mapping[str, int]) -> None:
+        """Adds what the agent counted in an evaluation."""
+        self.tally |= {name: self.tally.get(name, 0) + int(count) for name, count in tally.items()}
+
     def without_costs(self) -> dict[str, Any]:
         """What must be the same whenever the run is repeated on the same machine."""
         return {name: value for name, value in json.loads(self.to_json()).items() if name not in COSTS}
@@ -189,7 +202,8 @@ class RunResult:
 
     def to_json(self) -> str:
         """One line of JSON."""
-        return json.dumps(asdict(self), default=describe_object, ensure_ascii=False, allow_nan=False)
+        data = _shallow(self) | {"spec": _shallow(self.spec), "measures": [_shallow(item) for item in self.measures]}
+        return json.dumps(data, default=describe_object, ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str) -> RunResult:
@@ -229,5 +243,15 @@ def describe_object(value: Any) -> Any:
 
 
 def _known(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
-    names = {item.name for item in fields(kind)}
+    names = _names(kind)
     return {name: value for name, value in data.items() if name in names}
+
+
+def _shallow(item: Any) -> dict[str, Any]:
+    """Field -> value; ``dataclasses.asdict`` would copy every text and point, which takes longer than writing them."""
+    return {entry.name: getattr(item, entry.name) for entry in fields(item)}
+
+
+@cache
+def _names(kind: type) -> frozenset[str]:
+    return frozenset(item.name for item in fields(kind))

@@ -24,6 +24,7 @@ from .report_texts import texts_section
 from .standings import Board, board_of
 from .summary import Row, Summary, environment_of, summarize
 from .summary_text import table_lines
+from .tuning_notes import tuning_sentences
 
 __all__ = ["REPORT", "build_report", "table_lines"]
 
@@ -179,6 +180,7 @@ def _how(summary: Summary) -> str:
         "suite": str(summary.plan.get("suite", "unknown")),
         "seeds": ", ".join(map(str, sorted({run.spec.seed for run in runs}))) or "none yet",
         "steps": "; ".join(_steps(row) for row in summary.rows if row.runs),
+        "tuning": " ".join(tuning_sentences(run for row in summary.rows for run in row.runs)) or "none yet",
         "evaluation": f"{', '.join(sorted({str(run.spec.episodes) for run in runs}))} texts a measure; text i is the "
         "first text of lane i, and all agents meet the same prompts. Greedy: the agent's best choice at every token; "
         "sampled: drawn from its policy.",

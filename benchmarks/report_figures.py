@@ -10,7 +10,7 @@ from . import report_plots as plots
 from .records import RunResult
 from .report_table import agent_cell
 from .standings import Board
-from .summary import TRAINING, Column, Row, Summary, environment_of, lines_of, scale, score_of, split_of
+from .summary import TRAINING, Column, Row, Summary, environment_of, lines_of, scale_all, score_of, split_of
 
 _FLOOR = -0.5  # scaled curves are cut off here: how bad a beginner is matters little
 
@@ -101,10 +101,10 @@ def _counts(runs: Sequence[RunResult]) -> str:
 def _curve(runs: Sequence[RunResult], score: str, style: int, scaled: bool) -> plots.Curve:
     values: dict[int, list[float]] = {}
     for run in runs:
-        for point in run.curve:
-            if point[score] is not None:
-                value = scale(run, TRAINING, score, point[score]) if scaled else point[score]
-                values.setdefault(point["steps"], []).extend([] if value is None else [value])
+        known = [(point["steps"], point[score]) for point in run.curve if point[score] is not None]
+        shown = [value for _, value in known]
+        for (steps, _), value in zip(known, scale_all(run, TRAINING, score, shown) if scaled else shown, strict=True):
+            values.setdefault(steps, []).extend([] if value is None else [value])
     points = sorted(values.items())
     return plots.Curve(
         label=runs[0].spec.label,

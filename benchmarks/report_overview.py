@@ -13,7 +13,7 @@ from .report_charts import profile_chart, radar_chart
 from .standings import Arena, Board, interval_of
 from .stats import Interval, interquartile_mean
 from .stats_profiles import Band, LearningCurve, on_grid, performance_profile, sample_efficiency
-from .summary import TRAINING, scale
+from .summary import TRAINING, scale_all
 
 MOST_AXES = 14
 """A radar with more spokes cannot be read."""
@@ -177,8 +177,13 @@ def _training_curves(arena: Arena, label: str) -> list[Floats]:
     for run in arena.runs:
         if run.spec.label != label or run.status != "ok":
             continue
-        points = [(point["steps"], scale(run, TRAINING, arena.score, point[arena.score])) for point in run.curve]
-        known = [(100.0 * steps / run.spec.steps, value) for steps, value in points if value is not None]
+        points = [(point["steps"], point[arena.score]) for point in run.curve if point[arena.score] is not None]
+        values = scale_all(run, TRAINING, arena.score, [value for _, value in points])
+        known = [
+            (100.0 * steps / run.spec.steps, value)
+            for (steps, _), value in zip(points, values, strict=True)
+            if value is not None
+        ]
         if known:
             rows.append(on_grid([steps for steps, _ in known], [value for _, value in known], _SHARES))
     return rows

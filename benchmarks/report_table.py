@@ -7,6 +7,7 @@ from html import escape
 
 from . import report_plots as plots
 from .summary import HACKING_GAP, Column, Row, Summary, impossible_lines, runs_text
+from .tally_notes import tally_sentences
 
 
 def table_section(summary: Summary, styles: Mapping[str, int]) -> str:
@@ -139,5 +140,6 @@ def _table_notes(summary: Summary) -> str:
         for score in dict.fromkeys(column[2] for column in summary.columns)
         if score not in summary.scaled
     ]
+    notes += map(escape, tally_sentences(summary.results))
     alarms = "".join(f"<p class=alarm>⚠ {escape(line)}</p>" for line in impossible_lines(summary))
     return f"{alarms}<p class='soft small'>{' '.join(notes)}</p>"

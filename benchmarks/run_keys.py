@@ -49,16 +49,38 @@ def ingredients(spec: RunSpec) -> dict[str, Any]:
         that arguments name) and ``versions``. What cannot be found is an empty string: such a run fails, and its
         record says why.
     """
-    env, config = _as_json(spec.env), _as_json(spec.config)
+    config = _as_json(spec.config)
+    return {**_surroundings(spec), "agent_config": json.loads(_resolved_config(spec.agent, config))}
+
+
+def _surroundings(spec: RunSpec) -> dict[str, Any]:
+    """The ingredients that no code of an agent has to be run for."""
     return {
         "protocol": PROTOCOL,
         "env_version": _env_version(spec.env_id),
         "task_source": _task_source(spec.env_id, str(spec.env.get("task", ""))),
         "agent_source": _agent_source(spec.agent),
-        "agent_config": json.loads(_resolved_config(spec.agent, config)),
-        "inputs": _inputs(env, config),
+        "inputs": _inputs(_as_json(spec.env), _as_json(spec.config)),
         "versions": dict(_versions()),
     }
+
+
+def changes_here(spec: RunSpec) -> list[Difference]:
+    """What differs between this process and the one that sealed a spec: sources, inputs, versions.
+
+    The defaults of a config are not looked at, since they follow from the agent's source.
+    """
+    if not spec.facts:
+        return []
+    here = {**_surroundings(spec), "agent_config": spec.facts.get("agent_config", spec.config)}
+    return differences(spec, replace(spec, facts=here))
+
+
+def own_modules(spec: RunSpec) -> set[str]:
+    """The modules outside textgym that a run names: its agent's, its rewards' and so on."""
+    texts = [text for values in (spec.env, spec.config) for _, text in _strings("", json.loads(_as_json(values)))]
+    named = {text.partition(":")[0] for text in [AGENTS.get(spec.agent, spec.agent), *texts] if _NAMED.fullmatch(text)}
+    return {module for module in named if module.split(".")[0] != "textgym"}
 
 
 def _as_json(values: Mapping[str, Any]) -> str:
@@ -135,6 +157,8 @@ def _strings(key: str, value: Any) -> Iterator[tuple[str, str]]:
 
 def _hash_of(key: str, text: str) -> str:
     """The content behind an argument that names a module, a file or a folder; empty for all others."""
+    if key == "cache":  # it grows while the run goes on, and decides nothing
+        return ""
     if _NAMED.fullmatch(text):
         module = text.partition(":")[0]
         return "" if module.split(".")[0] == "textgym" else source_hash(module, only=())

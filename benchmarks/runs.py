@@ -195,7 +195,7 @@ def read_task(result: RunResult, task: Task) -> None:
     """Notes in a record which task it is about, and what is known of its returns."""
     result.task, result.level = task.name, task.level
     result.training_split = result.spec.env.get("split", task.default_split)
-    for split in _splits(result.training_split, task):
+    for split in _splits(result, task):
         for score in ("reward", "gold"):
             try:
                 known = task.returns(split, score)
@@ -205,14 +205,16 @@ def read_task(result: RunResult, task: Task) -> None:
             result.references.setdefault(split, {})[score] = facts
 
 
-def _splits(training: str, task: Task) -> tuple[str, ...]:
-    return ("train", "test") if training == "train" and task.prompts.has_splits else (training,)
+def _splits(result: RunResult, task: Task) -> tuple[str, ...]:
+    training = result.training_split
+    both = training == "train" and task.prompts.has_splits and result.spec.held_out
+    return ("train", "test") if both else (training,)
 
 
 def evaluate_agent(result: RunResult, agent: Any, factory: EnvFactory) -> None:
     """Adds to a record what a trained agent earns: the same again whenever the same agent is given."""
     spec = result.spec
-    for split in _splits(result.training_split, factory.task()):
+    for split in _splits(result, factory.task()):
         for play in ("greedy", "sampled"):
             # The agent's name is no part of the seed, so that all agents meet the same prompts.
             seed = spawn_seed(spec.seed, "evaluation", spec.env_id, split)
@@ -220,9 +222,9 @@ def evaluate_agent(result: RunResult, agent: Any, factory: EnvFactory) -> None:
                 agent, factory, episodes=spec.episodes, seed=seed, deterministic=play == "greedy", split=split
             )
             result.measures += _measures(measured, play, split)
+            result.count(measured.tally)
             if play == "greedy":
-                name = "greedy" if split == result.training_split else "held_out"
-                result.texts[name] = _different(measured.texts)
+                result.texts["greedy" if split == result.training_split else "held_out"] = _different(measured.texts)
 
 
 def _measures(measured: Evaluation, play: str, split: str) -> list[Measure]:
@@ -276,9 +278,8 @@ def learning_curve(meter: Meter, steps: int, *, points: int = CURVE_POINTS) -> l
     log = meter.log()
     gold_steps, golds = meter.gold_samples()
     edges = np.linspace(0, steps, points + 1)[1:]
-    # Both are in order, so that a stretch is a slice.
-    starts = np.searchsorted(edges, log.steps).searchsorted(np.arange(points + 2))
-    gold_starts = np.searchsorted(edges, gold_steps).searchsorted(np.arange(points + 2))
+    # Both are in order, so that a stretch is a slice: what ended at its edge belongs to it.
+    starts, gold_starts = (np.r_[0, x.searchsorted(edges, side="right"), x.size] for x in (log.steps, gold_steps))
     curve: list[dict[str, Any]] = []
     for point in np.flatnonzero(np.diff(starts)).tolist():
         inside = slice(starts[point], starts[point + 1])

@@ -38,21 +38,32 @@ def source_hash(module: str, *, only: Sequence[str] = ()) -> str:
     if module == "__main__":  # a script: there is no other name for what it defines
         script = getattr(sys.modules["__main__"], "__file__", None)
         return _tree_hash(Path(script).read_bytes()) if script and Path(script).is_file() else ""
-    family = _family(module, tuple(only))
-    if family is None:
+    found = {name: _tree_hash(path.read_bytes()) for name, path in source_files(module, only=only).items()}
+    if not found:
         return ""
-    waiting, found = [module], dict[str, str]()
+    return sha256("\n".join(f"{name} {digest}" for name, digest in sorted(found.items())).encode()).hexdigest()
+
+
+def source_files(module: str, *, only: Sequence[str] = (), installed: bool = True) -> dict[str, Path]:
+    """The files behind :func:`source_hash`, by the full names of their modules.
+
+    Args:
+        module: As there.
+        only: As there.
+        installed: Whether a module that is installed has any.
+    """
+    family = _family(module, tuple(only))
+    if family is None or (family.is_installed and not installed):
+        return {}
+    waiting, found = [module], dict[str, Path]()
     while waiting:
         name = waiting.pop()
         path = family.file_of(name)
         if name in found or path is None:
             continue
-        text = path.read_bytes()
-        found[name] = _tree_hash(text)
-        waiting += _imports(text, name, is_package=path.stem == "__init__")
-    if not found:
-        return ""
-    return sha256("\n".join(f"{name} {digest}" for name, digest in sorted(found.items())).encode()).hexdigest()
+        found[name] = path
+        waiting += _imports(path.read_bytes(), name, is_package=path.stem == "__init__")
+    return found
 
 
 class _Family:
@@ -65,6 +76,11 @@ class _Family:
 
     def __init__(self, places: dict[str, Path], top: str = "") -> None:
         self._places, self._top = places, top
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether they came with Python or were installed."""
+        return bool(self._top)
 
     def file_of(self, name: str) -> Path | None:
         """The file of a module; None if it is not of the family."""

@@ -7,6 +7,7 @@ reinforcement learning at the edge of the statistical precipice". Higher scores 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from .stats_resampling import (
     Floats,
     Interval,
     Method,
+    Spread,
     Statistic,
     Strata,
     check_draws,
@@ -26,6 +28,7 @@ from .stats_resampling import (
     resamples,
     spread_of,
     spread_of_influences,
+    spread_of_trimmed_mean,
 )
 
 __all__ = [
@@ -44,6 +47,8 @@ __all__ = [
     "paired_difference",
     "probability_of_improvement",
 ]
+
+_MANY = 200  # scores from which on one sort for all is faster than one for each
 
 
 def mean(scores: ArrayLike) -> Floats:
@@ -146,7 +151,14 @@ def bootstrap_interval(
     tasks = check_strata(strata)
     values = np.concatenate([statistic(picked) for picked in resamples(tasks, rng, replicates)])
     estimate, n = float(statistic(np.concatenate(tasks))), sum(map(len, tasks))
-    return interval_of(estimate, values, spread_of(tasks, statistic), n=n, confidence=confidence, method=method)
+    return interval_of(estimate, values, _spread_of(tasks, statistic), n=n, confidence=confidence, method=method)
+
+
+def _spread_of(tasks: Sequence[Floats], statistic: Statistic) -> Spread:
+    n = sum(map(len, tasks))
+    if statistic is interquartile_mean and n > _MANY:
+        return spread_of_trimmed_mean(tasks, n // 4)
+    return spread_of(tasks, statistic)
 
 
 def aggregates(

@@ -20,8 +20,10 @@ from .stats_resampling import (
     check_strata,
     ends_of,
     interval_of,
+    resampled_shares,
     resamples,
     spread_of,
+    spread_of_influences,
 )
 
 
@@ -84,9 +86,12 @@ def performance_profile(
     """
     check_draws(replicates, confidence)
     places = _places("thresholds", thresholds)
-    passed = [(task[:, None] > places).astype(np.float64) for task in check_strata(strata)]
-    _, band = _band(passed, places, lambda runs: runs.mean(axis=1), rng, replicates, confidence)
-    return Band(band.places, band.estimate, np.clip(band.low, 0.0, 1.0), np.clip(band.high, 0.0, 1.0), band.n)
+    passed = [task[:, None] > places for task in check_strata(strata)]
+    n, estimate = sum(map(len, passed)), np.concatenate(passed).mean(axis=0)
+    spread = spread_of_influences([(task - task.mean(axis=0)) / n for task in passed])
+    shares = resampled_shares(passed, rng, replicates)
+    low, high = ends_of(estimate, shares, spread, confidence=confidence, method="stretched")
+    return Band(places, estimate, np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0), n)
 
 
 def sample_efficiency(

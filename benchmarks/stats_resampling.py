@@ -28,6 +28,7 @@ Statistic = Callable[[Floats], Floats]
 """Reduces the last axis: ``(..., n) -> (...)``."""
 Method = Literal["stretched", "percentile"]
 
+_ROUNDING = 1e-12  # of sums of thousands of scores
 _CHUNK = 1 << 18  # resampled scores held at a time: few enough to stay in a processor's cache
 
 
@@ -115,12 +116,67 @@ def spread_of(tasks: Sequence[Floats], statistic: Callable[[Floats], Floats]) ->
         tasks: ``(seeds, ...)`` for each task.
         statistic: ``(B, all seeds, ...) -> (B, ...)``.
     """
-    pooled = np.concatenate(tasks)
-    means = np.concatenate([np.broadcast_to(task.mean(axis=0), task.shape) for task in tasks])
+    pooled, means = _with_means(tasks)
     whole = statistic(pooled[None])[0]
     influences = np.concatenate([whole - statistic(block) for block in _replaced(pooled, means)])
-    ends = np.cumsum([len(task) for task in tasks])[:-1]
-    return spread_of_influences(np.split(influences, ends))
+    return spread_of_influences(np.split(influences, _ends(tasks)))
+
+
+def spread_of_trimmed_mean(tasks: Sequence[Floats], cut: int) -> Spread:
+    """:func:`spread_of` of a mean that is taken after ``cut`` scores are left out at either end, with one sort.
+
+    Thousands of scores would take the square of their number otherwise.
+
+    Args:
+        tasks: ``(seeds,)`` for each task.
+        cut: At least 1.
+    """
+    pooled, means = _with_means(tasks)
+    order = np.argsort(pooled, kind="stable")
+    ordered, ranks = pooled[order], np.empty(len(pooled), dtype=np.int64)
+    ranks[order] = np.arange(len(pooled))
+    sums = np.concatenate([[0.0], np.cumsum(ordered)])
+    # The score at its rank goes, the mean comes in; between the cuts stand those others, and perhaps the mean.
+    places = np.searchsorted(ordered, means, side="left")
+    places -= ranks < places
+    first = np.where(places < cut, cut - 1, cut)
+    last = np.where(places < len(pooled) - cut, len(pooled) - cut - 2, len(pooled) - cut - 1)
+    last = np.where(places < cut, len(pooled) - cut - 2, last)
+    inside = (places >= cut) & (places < len(pooled) - cut)
+    left, right = first + (ranks <= first), last + (ranks <= last)  # in the order with the score that goes
+    kept = sums[right + 1] - sums[left] - np.where((left < ranks) & (ranks < right), pooled, 0.0)
+    whole = sums[len(pooled) - cut] - sums[cut]
+    influences = (whole - kept - np.where(inside, means, 0.0)) / (len(pooled) - 2 * cut)
+    influences[np.abs(influences) <= _ROUNDING * max(1.0, float(np.abs(pooled).max()))] = 0.0
+    return spread_of_influences(np.split(influences, _ends(tasks)))
+
+
+def _with_means(tasks: Sequence[Floats]) -> tuple[Floats, Floats]:
+    """All scores, and for each of them the mean of its task."""
+    means = np.concatenate([np.broadcast_to(task.mean(axis=0), task.shape) for task in tasks])
+    return np.concatenate(tasks), means
+
+
+def _ends(tasks: Sequence[Floats]) -> NDArray[np.int64]:
+    return np.cumsum([len(task) for task in tasks])[:-1]
+
+
+def resampled_shares(tasks: Sequence[NDArray[np.bool_]], rng: np.random.Generator, replicates: int) -> Floats:
+    """The share of True in resamples: ``(seeds, K)`` for each task -> ``(replicates, K)``.
+
+    The same draws and numbers as the means of what :func:`resamples` yields: scores are counted, not copied.
+    """
+    sizes = [len(task) for task in tasks]
+    chunk = max(1, _CHUNK // sum(task.size for task in tasks))
+    counts = np.zeros((replicates, sum(sizes)))
+    for start in range(0, replicates, chunk):
+        rows = np.arange(start, min(start + chunk, replicates))
+        first = 0
+        for size in sizes:
+            picks = first + rng.integers(size, size=(len(rows), size))
+            np.add.at(counts, (rows[:, None], picks), 1.0)
+            first += size
+    return counts @ np.concatenate(tasks).astype(np.float64) / sum(sizes)  # whole numbers: exact in any order
 
 
 def spread_of_influences(influences: Sequence[Floats]) -> Spread:

@@ -31,6 +31,7 @@ class Entry:
         label: What the report calls it; the agent's name by default. Two entries on the same environment
             need different labels.
         reward_calls: Texts that the reward model may score for it in training; None for no limit.
+        tuning: With which budget the config was found; empty if nobody searched.
     """
 
     agent: str
@@ -40,6 +41,7 @@ class Entry:
     config: Mapping[str, Any] = field(default_factory=dict)
     label: str = ""
     reward_calls: int | None = None
+    tuning: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def environment(self) -> tuple[str, str]:
@@ -57,6 +59,7 @@ class Suite:
         entries: What is compared.
         seeds: Seeds of each entry, unless others are asked for.
         episodes: Texts of each evaluation.
+        held_out: Whether agents are also evaluated on held-out prompts.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Suite:
     entries: tuple[Entry, ...]
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     episodes: int = 200
+    held_out: bool = True
 
     def specs(
         self, *, seeds: Sequence[int] | None = None, budget: float = 1.0, agents: Sequence[str] | None = None
@@ -117,7 +121,9 @@ class Suite:
             if name not in known and name not in AGENTS and ":" not in name:
                 raise unknown_name(f"agent of the suite {self.name}", name, known | {*AGENTS, "module:Class"})
         guests = [name for name in wanted if name not in known]
-        return entries + [replace(e, agent=name, config={}, label="") for e in self.environments() for name in guests]
+        return entries + [
+            replace(e, agent=name, config={}, label="", tuning={}) for e in self.environments() for name in guests
+        ]
 
     def _spec(self, entry: Entry, seed: int, budget: float) -> RunSpec:
         return RunSpec(
@@ -130,6 +136,8 @@ class Suite:
             env=entry.env,
             episodes=self.episodes,
             label=entry.label,
+            held_out=self.held_out,
+            tuning=entry.tuning,
         )
 
 

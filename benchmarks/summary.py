@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -123,11 +123,18 @@ class Summary:
 def summarize(out: Path | str) -> Summary:
     """Reads a comparison's folder and averages over seeds.
 
-    Runs of an earlier plan in the same folder are left out.
+    Runs of an earlier plan in the same folder are left out. With which budget a config was found, the plan says, since
+    the same run may have been made before anybody searched.
     """
     plan, results = read_plan(out), read_results(out)
-    keys = {run["key"] for run in plan.get("runs", [])}
-    return summary_of([result for result in results if not keys or result.spec.key in keys], plan)
+    planned = {run["key"]: run for run in plan.get("runs", [])}
+    if planned:
+        results = [result for result in results if result.spec.key in planned]
+    for result in results:
+        tuning = planned.get(result.spec.key, {}).get("tuning", result.spec.tuning)
+        if tuning != result.spec.tuning:
+            result.spec = replace(result.spec, tuning=tuning)
+    return summary_of(results, plan)
 
 
 def summary_of(results: list[RunResult], plan: dict[str, Any]) -> Summary:
@@ -219,10 +226,16 @@ def split_of(run: RunResult, prompts: str) -> str:
 
 def scale(run: RunResult, prompts: str, score: str, value: float | None) -> float | None:
     """Puts a value on the scale of a run's task: random play 0, best text 1; None where that is not known."""
+    return None if value is None else scale_all(run, prompts, score, [value])[0]
+
+
+def scale_all(run: RunResult, prompts: str, score: str, values: Sequence[float]) -> list[float | None]:
+    """:func:`scale` of many values of one run."""
     facts = run.references.get(split_of(run, prompts), {}).get(score)
-    if value is None or facts is None:
-        return None
-    return float((value - facts["random"]) / (facts["best"] - facts["random"]))
+    if facts is None:
+        return [None] * len(values)
+    random, width = facts["random"], facts["best"] - facts["random"]
+    return [float((value - random) / width) for value in values]
 
 
 def lines_of(results: Sequence[RunResult]) -> dict[tuple[str, str], Lines]:

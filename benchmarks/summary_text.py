@@ -18,6 +18,7 @@ from .summary import (
     runs_text,
     summarize,
 )
+from .tally_notes import tally_sentences
 
 BOARD_NOTE = (
     "Score: interquartile mean over tasks and seeds with its 95 % bootstrap interval; greedy play, held-out prompts "
@@ -45,7 +46,7 @@ def _board_lines(summary: Summary, board: Board) -> list[str]:
     warnings = [
         f"! {standing.label} is not ranked: {standing.unranked}." for standing in board.standings if standing.unranked
     ]
-    return [*_table(head, body), "", *warnings, *_failures(summary), BOARD_NOTE]
+    return [*_table(head, body), "", *warnings, *_failures(summary), BOARD_NOTE, *tally_sentences(summary.results)]
 
 
 def _standing_row(standing: Standing, row: Row, tasks: int) -> list[str]:
@@ -99,6 +100,7 @@ def _notes(summary: Summary) -> list[str]:
         if prompts == TRAINING and score in summary.scaled:
             known = f" (estimates: {', '.join(lines.inexact)})" if lines.inexact else ""
             notes.append(f"{score}: random play 0, best text 1, best prompt-blind text {lines.blind:.2f}{known}.")
+    notes += tally_sentences(summary.results)
     return notes + [
         f"{score}: as it was paid; the random and best {score} of this task are not known."
         for score in dict.fromkeys(column[2] for column in summary.columns)

@@ -9,6 +9,8 @@ from .alarms import alarms_of
 from .standings import Arena, Board, Standing
 from .stats import Interval
 from .summary import Row, Summary
+from .tally_notes import tally_sentences
+from .tuning_notes import tuning_sentences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +176,8 @@ def score_notes(board: Board) -> tuple[str, ...]:
         f"0 is random play, 1 the best text; the scale is {exact}.",
         "A failed run counts as random play.",
         *_unscaled_note(board),
+        *tuning_sentences(run for arena in board.arenas for run in arena.runs),
+        *tally_sentences(run for arena in board.arenas for run in arena.runs),
     )
 
 

@@ -13,22 +13,26 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from textgym.errors import ConfigurationError
 
-from .ledger import Ledger
 from .limits import RunLimits, captured_output
 from .losses import STUBBORN, lost_run
 from .machine import THREADS, available_cores
-from .records import RunSpec
+from .records import RunResult, RunSpec
 from .run_files import OUTPUT, begin, publish
+from .run_keys import changes_here
 from .runs import run_in
 
-__all__ = ["available_cores", "run_in_workers", "work_in"]
+__all__ = ["AnotherRunError", "Book", "available_cores", "run_in_workers", "turns", "unsendable", "work_in"]
 
 _UNSENDABLE = "the run's arguments cannot be sent to another process; name functions of a module, not lambdas"
 _PROGRESS_SECONDS = 0.2
+
+
+class AnotherRunError(ConfigurationError):
+    """A process has other sources, files or versions than its run was planned with, so it would make another run."""
 
 
 @dataclass(slots=True)
@@ -40,40 +44,97 @@ class _Worker:
     steps: int = 0
 
 
-def run_in_workers(specs: Sequence[RunSpec], ledger: Ledger, processes: int, limits: RunLimits | None = None) -> None:
-    """Runs each spec in a process of its own, so many at a time, within limits; the ledger is told."""
-    _Pool(ledger, limits or RunLimits()).run(specs, processes)
+class Book(Protocol):
+    """Who is told what happens to runs, such as a :class:`~textgym.benchmarks.ledger.Ledger`.
+
+    Attributes:
+        out: Where the folders of the runs belong.
+    """
+
+    out: Path
+
+    def started(self, spec: RunSpec) -> None:
+        """A run begins."""
+        ...
+
+    def progress(self, spec: RunSpec, steps: int) -> None:
+        """A run has made so many steps."""
+        ...
+
+    def finished(self, result: RunResult) -> None:
+        """A run has ended, and its folder is there."""
+        ...
+
+
+def run_in_workers(specs: Sequence[RunSpec], book: Book, processes: int, limits: RunLimits | None = None) -> None:
+    """Runs each spec in a process of its own, so many at a time, within limits; the book is told.
+
+    Raises:
+        AnotherRunError: if a source, a file or a version has changed since the runs were sealed, naming it.
+    """
+    try:
+        for _ in turns(specs, book, processes, limits):
+            pass
+    except AnotherRunError as error:
+        raise AnotherRunError(
+            f"something was changed while the comparison ran: {error}. What is finished is kept, and the rest was "
+            "ended; undo the change and start the same command again, or pass --new"
+        ) from None
+
+
+def turns(specs: Sequence[RunSpec], book: Book, processes: int, limits: RunLimits | None = None) -> Iterator[None]:
+    """As :func:`run_in_workers`, with a yield whenever something may have happened.
+
+    Each process looks first if it has the sources, files and versions that its run was sealed with.
+
+    Args:
+        specs: The runs.
+        book: Who is told.
+        processes: Runs at a time.
+        limits: What each may use.
+
+    Raises:
+        AnotherRunError: if such a process has others, naming them; nothing is recorded of its run.
+    """
+    return _Pool(book, limits or RunLimits()).turns(specs, processes)
+
+
+def unsendable(error: Exception) -> ConfigurationError:
+    """The error for a run with arguments that cannot be sent to another process."""
+    return ConfigurationError(f"{_UNSENDABLE} ({type(error).__name__}: {error})")
 
 
 class _Pool:
-    def __init__(self, ledger: Ledger, limits: RunLimits) -> None:
-        self.ledger, self.limits = ledger, limits
+    def __init__(self, book: Book, limits: RunLimits) -> None:
+        self.book, self.limits = book, limits
         self.workers: dict[Connection, _Worker] = {}
 
-    def run(self, specs: Sequence[RunSpec], processes: int) -> None:
+    def turns(self, specs: Sequence[RunSpec], processes: int) -> Iterator[None]:
         waiting = list(reversed(specs))
         try:
             while waiting or self.workers:
                 while waiting and len(self.workers) < processes:
                     self._start(waiting.pop())
+                    yield
                 for pipe in wait(list(self.workers), self._patience()) if self.workers else ():
                     self._listen(pipe)  # type: ignore[arg-type]
                 self._end_late_ones()
+                yield
         finally:
             _end([worker.process for worker in self.workers.values()])
 
     def _start(self, spec: RunSpec) -> None:
-        self.ledger.started(spec)
+        self.book.started(spec)
+        folder = self.book.out / spec.folder_name
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(spec, self.ledger.out / spec.folder_name, theirs, self.limits))
+        process = context.Process(target=_work, args=(spec, folder, theirs, self.limits))
         try:
             with _one_thread_and_no_interrupts():
                 process.start()
         except Exception as error:  # arguments that cannot be sent to another process, such as a lambda
             ours.close()
-            reason = ConfigurationError(f"{_UNSENDABLE} ({type(error).__name__}: {error})")
-            self.ledger.finished(lost_run(spec, self.ledger.out / spec.folder_name, reason, stage="starting"))
+            self.book.finished(lost_run(spec, folder, unsendable(error), stage="starting"))
         else:
             self.workers[ours] = _Worker(spec, process, ours, time.perf_counter())
         finally:
@@ -96,11 +157,13 @@ class _Pool:
             return
         if isinstance(message, int):
             worker.steps = message
-            self.ledger.progress(worker.spec, message)
+            self.book.progress(worker.spec, message)
             return
         self._forget(worker)
         worker.process.join()
-        self.ledger.finished(message)
+        if isinstance(message, str):
+            raise AnotherRunError(message)
+        self.book.finished(message)
 
     def _end_late_ones(self) -> None:
         limit, now = self.limits.seconds, time.perf_counter()
@@ -114,7 +177,7 @@ class _Pool:
         self._forget(worker)
         result = lost_run(
             worker.spec,
-            self.ledger.out / worker.spec.folder_name,
+            self.book.out / worker.spec.folder_name,
             reason,
             process=worker.process.pid,
             seconds=time.perf_counter() - worker.started,
@@ -122,7 +185,7 @@ class _Pool:
             output_bytes=self.limits.output_bytes,
             **details,
         )
-        self.ledger.finished(result)
+        self.book.finished(result)
 
     def _forget(self, worker: _Worker) -> None:
         del self.workers[worker.pipe]
@@ -140,7 +203,7 @@ def _end(processes: Sequence[Any]) -> None:
 
 
 def _work(spec: RunSpec, folder: Path, pipe: Connection, limits: RunLimits) -> None:
-    """The life of a worker: one run, its progress and its record sent through the pipe."""
+    """The life of a worker: one run, its progress and its record sent through the pipe, or why it refuses."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
     _end_with_parent()
     last = 0.0
@@ -152,7 +215,12 @@ def _work(spec: RunSpec, folder: Path, pipe: Connection, limits: RunLimits) -> N
             last = now
             pipe.send(steps)
 
-    pipe.send(work_in(spec, folder, limits, on_progress=on_progress))
+    changes = changes_here(spec)
+    if changes:
+        shown = f"{'; '.join(map(str, changes[:3]))}{' and so on' if len(changes) > 3 else ''}"
+        pipe.send(f"{spec.label} on {spec.env_id} would be another run: {shown}")
+    else:
+        pipe.send(work_in(spec, folder, limits, on_progress=on_progress))
     pipe.close()
 
 

@@ -1,6 +1,7 @@
 """Agents that misbehave, for the tests of the harness; made by name, as "fake_agents:Crashing"."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ class Steady:
     """Ends every text at once; spends its budget to the last step and a step more."""
 
     def __init__(self, seed=0, *, lanes=4, note=None):
-        self.seed, self.lanes, self.eos_id = seed, lanes, None
+        self.seed, self.lanes, self.note, self.eos_id = seed, lanes, note, None
 
     def learn(self, envs, total_steps):
         env = envs.vector(self.lanes)
@@ -68,6 +69,18 @@ class Dying(Steady):
 
     def learn(self, envs, total_steps):
         os._exit(7)
+
+
+class Parricidal(Steady):
+    """Kills the process that started it, until it has done so ``note`` times; it counts in the current folder."""
+
+    def learn(self, envs, total_steps):
+        done = len(list(Path.cwd().glob("parricide-*")))
+        if done < self.note:
+            Path(f"parricide-{done}").touch()
+            os.kill(os.getppid(), signal.SIGKILL)
+            threading.Event().wait()
+        super().learn(envs, total_steps)
 
 
 class Interrupted(Steady):

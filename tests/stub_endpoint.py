@@ -35,6 +35,7 @@ class StubEndpoint:
 
     Attributes:
         answer: Says what the model answers.
+        write: Says it of a whole request instead, where that is given; what goes with a seed, for instance.
         faults: What goes wrong with the next requests, one each: a key of :data:`BAD_MANNERS`, "" for nothing, or
             ``(status, headers, body)``. Afterwards everything goes well.
         requests: The bodies of all requests, as they came.
@@ -45,6 +46,7 @@ class StubEndpoint:
 
     def __init__(self, answer: Answer = rate_length, faults: Sequence[Any] = ()) -> None:
         self.answer = answer
+        self.write: Callable[[dict[str, Any]], str] | None = None
         self.faults = list(faults)
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -118,7 +120,7 @@ def respond(handler: BaseHTTPRequestHandler, stub: StubEndpoint, fault: Any, bod
     elif fault:
         BAD_MANNERS[fault](handler, stub)
     else:
-        send(handler, 200, {}, complete(stub.answer(body["messages"])))
+        send(handler, 200, {}, complete(stub.write(body) if stub.write else stub.answer(body["messages"])))
 
 
 def complete(content: Any) -> str:

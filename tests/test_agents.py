@@ -6,11 +6,14 @@ import contextlib
 import inspect
 import json
 import pickle
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from chatting import save_writer, writing_endpoint
 
 import textgym
 from textgym.agents.base import TextGenerationAgent, load_agent, make_config, read_card, sample_uniform, tokens_of
@@ -37,7 +40,22 @@ SMALL: dict[str, dict[str, Any]] = {
     "dpo": {**LEARNING, "rollouts": 1000, "steps": 5},
     "best_of_n": {**MODEL, "steps": 5, "n": 2},
     "beam": {**MODEL, "steps": 5, "beams": 2},
+    "bc": {"steps": 20, "hidden": (16,)},
+    "cql": {"steps": 20, "hidden": (16,)},
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def chat_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whom to ask, for the agents that are chat models."""
+    folder = tmp_path_factory.mktemp("chat")
+    with writing_endpoint() as stub, pytest.MonkeyPatch.context() as patch:
+        endpoint = {"base_url": stub.url, "model": "stub", "cache": str(folder / "answers.sqlite")}
+        patch.setitem(SMALL, "chat", {**endpoint, "write_on": True})
+        if find_spec("transformers") is not None:
+            model = str(save_writer(folder / "writer", TINY.task().tokenizer.tokens[:6]))
+            patch.setitem(SMALL, "pipeline", {"model": model, "marker": "", "max_answer_tokens": 3, "write_on": True})
+        yield
 
 
 def make_small(name: str, seed: int = 0) -> Any:
@@ -46,7 +64,13 @@ def make_small(name: str, seed: int = 0) -> Any:
 
 
 def skip_without_packages(name: str) -> None:
-    for package, needed in (("textgym.agents.sb3", "sb3_contrib"), ("textgym.agents.lm", "transformers")):
+    for package, needed in (
+        ("textgym.agents.sb3", "sb3_contrib"),
+        ("textgym.agents.lm", "transformers"),
+        ("textgym.agents.chat_pipeline", "transformers"),
+        ("textgym.agents.chat:", "httpx"),
+        ("textgym.agents.offline", "torch"),
+    ):
         if AGENTS[name].startswith(package):
             pytest.importorskip(needed)
 

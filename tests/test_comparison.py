@@ -232,6 +232,13 @@ def test_ctrl_c_on_a_terminal(tmp_path):
     assert "workers left: 0" in output
 
 
+@pytest.mark.parametrize("text", ['{"suite": ', "[1]"])
+def test_a_damaged_plan_is_an_error_that_says_what_to_do(text, tmp_path):
+    (tmp_path / "plan.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"plan\.json' is damaged .*start the comparison again"):
+        build_report(tmp_path)
+
+
 def test_the_plan_says_what_is_to_be_run(tmp_path):
     compare(small(UNIFORM, seeds=(3, 5)), tmp_path, processes=0)
     plan = read_plan(tmp_path)

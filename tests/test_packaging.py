@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import re
 import subprocess
 import sys
@@ -93,10 +94,33 @@ def test_all_parts_import_from_any_directory(tmp_path: Path) -> None:
     assert result.stdout.strip() == textgym.__version__
 
 
-def test_agents_and_benchmarks_have_one_import_name(tmp_path: Path) -> None:
-    code = "from importlib.util import find_spec; print(find_spec('agents'), find_spec('benchmarks'))"
-    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert result.stdout.split() == ["None", "None"]
+WHERE_THEY_COME_FROM = """
+import json
+from importlib.metadata import packages_distributions
+from importlib.util import find_spec
+
+found, owners = {}, packages_distributions()
+for name in ("agents", "benchmarks"):
+    spec = find_spec(name)
+    places = [spec.origin, *(spec.submodule_search_locations or ())] if spec else []
+    found[name] = {"places": [place for place in places if place], "owners": owners.get(name, [])}
+print(json.dumps(found))
+"""
+
+
+def test_agents_and_benchmarks_have_one_import_name(config: configparser.ConfigParser, tmp_path: Path) -> None:
+    assert {package.partition(".")[0] for package in listed(config["options"]["packages"])} == {"textgym"}
+    command = [sys.executable, "-c", WHERE_THEY_COME_FROM]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    found = json.loads(result.stdout)
+    assert set(found) == {"agents", "benchmarks"}
+    for name, module in found.items():  # another distribution may have one of that name, and some do
+        assert "textgym" not in module["owners"], f"{name} is installed at the top level"
+        ours = {path.name for path in (ROOT / name).glob("[a-z]*.py")}
+        assert ours
+        for place in map(Path, module["places"]):
+            assert not place.resolve().is_relative_to(ROOT / name), f"{name} is importable from {place}"
+            assert not ours & {path.name for path in place.glob("*.py")}, f"{place} is a copy of ours"
 
 
 def test_public_modules_have_an_api_page() -> None:

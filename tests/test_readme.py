@@ -17,7 +17,12 @@ import typer
 from textgym.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *sorted(DOCS.glob("*.md")),
+    *sorted((DOCS / "integrations").glob("*.md")),
+]
 FENCE = re.compile(
     r"(?:^<!-- (?P<tag>[^\n]*?) -->\n)?^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
 )
@@ -49,6 +54,8 @@ def run(code: str, namespace: dict[str, object]) -> str:
 PAGES_WITH_PYTHON = [page for page in PAGES if any(block.language == "python" for block in blocks(page))]
 
 
+@pytest.mark.filterwarnings("ignore:You are using 'rollout_func':UserWarning")  # TRL, of an experimental feature
+@pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing:FutureWarning")  # of TRL's own making
 @pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=lambda page: page.name)
 def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -82,7 +89,11 @@ def test_the_readme_opens_with_the_twelve_line_example() -> None:
     assert len(printed) == 1
 
 
-RUN_ELSEWHERE = {"rlhf_real", "large_vocabulary", "own_agent"}  # by test_rlhf_example.py, test_NAME.py
+# Run by test_NAME.py, test_rlhf_example.py, test_cleanrl.py, test_torchrl.py or test_trl.py.
+RUN_ELSEWHERE = {
+    "rlhf_real", "large_vocabulary", "own_agent", "offline", "cleanrl_ppo",
+    "cleanrl_dqn", "torchrl_ppo", "rllib_ppo", "trl_grpo", "trl_reward_model",
+}  # fmt: skip
 EXAMPLES = sorted(path for path in (ROOT / "docs" / "examples").glob("*.py") if path.stem not in RUN_ELSEWHERE)
 
 

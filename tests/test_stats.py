@@ -20,6 +20,7 @@ from textgym.benchmarks.stats import (
     probability_of_improvement,
 )
 from textgym.benchmarks.stats_coverage import REPLICATES, SEEDS, STATISTICS, TASKS, WORLDS, coverage, markdown, report
+from textgym.benchmarks.stats_resampling import resampled_shares, resamples, spread_of, spread_of_trimmed_mean
 from textgym.errors import ConfigurationError
 
 scipy_stats = pytest.importorskip("scipy.stats")
@@ -43,6 +44,25 @@ def test_averages_do_not_depend_on_order_and_lie_between_the_extremes(scores, sh
         value = float(statistic(scores))
         assert value == pytest.approx(float(statistic(shuffled)), abs=1e-6, rel=1e-9)
         assert scores.min() - 1e-6 <= value <= scores.max() + 1e-6
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_quick_spread_of_the_interquartile_mean_is_the_slow_one(seed):
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 12, size=rng.integers(1, 30))
+    draw = rng.normal if seed % 3 else lambda size: rng.integers(3, size=size).astype(float)  # with ties, too
+    tasks = [draw(size=size) for size in [4, *sizes]]
+    quick, slow = spread_of_trimmed_mean(tasks, sum(map(len, tasks)) // 4), spread_of(tasks, interquartile_mean)
+    np.testing.assert_allclose(quick.factor, slow.factor, rtol=1e-9)
+    np.testing.assert_allclose(quick.degrees, slow.degrees, rtol=1e-6)
+
+
+def test_counted_resamples_are_those_that_are_drawn():
+    rng = np.random.default_rng(0)
+    tasks = [rng.random((size, 5)) > 0.5 for size in (1, 3, 8)]
+    drawn = resamples([task.astype(float) for task in tasks], np.random.default_rng(1), 700)
+    counted = resampled_shares(tasks, np.random.default_rng(1), 700)
+    np.testing.assert_allclose(counted, np.concatenate([chunk.mean(axis=1) for chunk in drawn]), atol=1e-12)
 
 
 def test_interquartile_mean_ignores_one_wild_seed_in_four():

@@ -1,13 +1,25 @@
 """Suites: what is run, with which budgets, and what it will cost."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from textgym import tasks
 from textgym.agents.registry import AGENTS
-from textgym.benchmarks.costs import Cost, cost_of_rest, duration, estimate, measure_slowness
+from textgym.benchmarks.costs import (
+    Cost,
+    Size,
+    cost_of_rest,
+    duration,
+    estimate,
+    guess,
+    measure_slowness,
+    measured,
+    size_of,
+)
+from textgym.benchmarks.forecast import Forecast
 from textgym.benchmarks.ledger import Ledger
 from textgym.benchmarks.meter import Meter
 from textgym.benchmarks.metering import MeteredFactory
@@ -216,3 +228,71 @@ def test_what_is_finished_costs_nothing_more(tmp_path):
     cost = cost_of_rest(ledger, 1)
     assert (cost.runs, cost.steps, cost.reward_calls) == (2, 2000, 1000)
     assert cost.megabytes == pytest.approx(4.0)
+
+
+# Seconds of a run of 100,000 tokens on an idle core of the reference machine.
+SEEN = [("ppo", "Reviews", "hard", 51), ("dqn", "Reviews", "hard", 99), ("ppo", "Copy", "hard", 26),
+        ("dqn", "Copy", "hard", 53), ("a2c", "Reviews", "hard", 17), ("ppo", "Reviews", "easy", 9),
+        ("dqn", "Reviews", "easy", 20), ("ppo", "Noise", "hard", 9), ("ppo", "Translate", "hard", 82),
+        ("dqn", "Translate", "hard", 162), ("ppo", "Recall", "hard", 60), ("dqn", "Recall", "hard", 122)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("agent", "task", "level", "seconds"), SEEN)
+def test_the_guess_grows_with_the_environment_and_stays_within_a_factor_of_two(agent, task, level, seconds):
+    run = RunSpec(agent=agent, env_id=f"TextGen/{task}-v0", steps=100_000, seed=0, env={"level": level})
+    training = guess(run) - guess(replace(run, steps=0))
+    assert seconds / 1.5 < training < 1.5 * seconds
+
+
+def test_runs_in_a_small_environment_say_what_a_large_one_takes():
+    small, large = (
+        RunSpec(agent="ppo", env_id="TextGen/Copy-v0", steps=1000, seed=0, env={"level": level})
+        for level in ("easy", "hard")
+    )
+    times = [measured([done(small, seconds=seconds)])["ppo"].seconds(large) for seconds in (10.0, 20.0)]
+    assert times[0] > 20.0
+    assert times[1] - times[0] == pytest.approx(times[0] - 4.0)  # but for the start and the evaluation, twice as long
+
+
+def test_an_environment_that_cannot_be_made_has_a_guess_all_the_same():
+    broken = RunSpec(agent="ppo", env_id="TextGen-v0", steps=1000, seed=0, env={"prompts": "nowhere.csv"})
+    assert size_of(broken) == Size()
+    assert size_of(spec(agent="ppo")).outputs == EnvFactory("TextGen-v0", TINY).task().tokenizer.vocab_size
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_the_time_left_is_judged_by_the_runs_of_this_session(tmp_path):
+    specs = [spec(seed=seed) for seed in range(10)]
+    earlier = Ledger(tmp_path, specs)
+    earlier.finished(done(specs[0], seconds=1e6, evaluation=0.0))  # by another start: it says nothing
+    told, clock = [], Clock()
+    ledger = Ledger(tmp_path, specs, told.append)
+    ledger.forecast = Forecast(ledger, clock=clock)
+    assert ledger.forecast() == ""  # nothing is known yet
+    clock.now = 300.0  # two at a time: the other one is half done
+    ledger.progress(specs[2], 500)
+    ledger.finished(done(specs[1], seconds=396.0, evaluation=2.0))
+    assert told[-1].message.endswith("398 s; about 25 min left")  # 7.5 runs, a run and a half in 300 s
+    assert ledger.forecast.seconds() == pytest.approx(7.5 / 1.5 * 300)
+    for found in specs[2:]:
+        ledger.finished(done(found))
+    assert told[-1].message.endswith("12 s")
+
+
+def test_an_agent_without_finished_runs_is_judged_by_the_others(tmp_path):
+    specs = [spec("table", agent="q_learning", seed=seed) for seed in (0, 1)]
+    specs.append(spec("net", agent="ppo", steps=100_000))
+    clock = Clock()
+    ledger = Ledger(tmp_path, specs)
+    forecast = Forecast(ledger, clock=clock)
+    clock.now = 30.0
+    ledger.finished(done(specs[0], seconds=26.0, evaluation=2.0))
+    slow = 30.0 / guess(specs[0])
+    assert forecast.seconds() == pytest.approx(30.0 + slow * guess(specs[2]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -89,7 +90,7 @@ def edit_mean(result):
     facts = result.references[measure.split][measure.score]
     mean = measure.mean - 0.01
     normalized = (mean - facts["random"]) / (facts["best"] - facts["random"])
-    result.measures[0] = type(measure)(**{**vars(measure), "mean": mean, "normalized": normalized})
+    result.measures[0] = replace(measure, mean=mean, normalized=normalized)
 
 
 def test_a_number_edited_everywhere_is_found_by_the_replay(out):
@@ -109,7 +110,7 @@ def test_every_measure_is_compared(out):
 
             def change(result, number=number, name=name):
                 old = result.measures[number]
-                result.measures[number] = type(old)(**{**vars(old), name: getattr(old, name) + 1e-4})
+                result.measures[number] = replace(old, **{name: getattr(old, name) + 1e-4})
 
             forge(copy, change)
             assert any(f"{name} was recorded as" in problem for problem in flagged(copy))
@@ -216,7 +217,7 @@ def test_impossible_measures(finished, change, words):
         facts = result.references["all"]["reward"]
         scaled = (100.0 - facts["random"]) / (facts["best"] - facts["random"])
         change, words = {"mean": 100.0, "normalized": scaled}, "not marked as impossible"
-    result.measures[0] = type(result.measures[0])(**{**vars(result.measures[0]), **change})
+    result.measures[0] = replace(result.measures[0], **change)
     assert any(words in problem for problem in impossible_numbers(result))
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from textgym.chat_settings import AnswerError, ChatSettings, Conversation, EndpointError, read_key
 from textgym.chat_transport import Stopped, Transport
@@ -17,7 +18,13 @@ from textgym.chat_transport import Stopped, Transport
 Accept = Callable[[str], bool]
 
 
-def ask(settings: ChatSettings, conversations: Sequence[Conversation], *, accept: Accept | None = None) -> list[str]:
+def ask(
+    settings: ChatSettings,
+    conversations: Sequence[Conversation],
+    *,
+    accept: Accept | None = None,
+    fields: Sequence[Mapping[str, Any]] | None = None,
+) -> list[str]:
     """The model's answer to each conversation; equal ones are asked once, and known answers cost nothing.
 
     Whatever fails, every answer that came is in the cache before the error is raised.
@@ -26,6 +33,8 @@ def ask(settings: ChatSettings, conversations: Sequence[Conversation], *, accept
         settings: Whom to ask.
         conversations: Lists of messages, each with ``role`` and ``content``.
         accept: Which answers are worth keeping; others are returned all the same. By default all are.
+        fields: Further fields of each conversation's request, over the settings' parameters, such as a seed. They make
+            requests different, but all draw on the one budget of the settings.
 
     Returns:
         One answer for each conversation, in their order.
@@ -35,7 +44,9 @@ def ask(settings: ChatSettings, conversations: Sequence[Conversation], *, accept
         AnswerError: if the endpoint refuses one request, as too long for instance.
         MissingDependencyError: without httpx.
     """
-    requests = [settings.request(messages) for messages in conversations]
+    further = [{}] * len(conversations) if fields is None else fields
+    pairs = zip(conversations, further, strict=True)
+    requests = [settings.request(messages, own) for messages, own in pairs]
     keys = [hashlib.sha256(f"{settings.address}\n{request}".encode()).hexdigest() for request in requests]
     known = settings.answers.get(list(dict.fromkeys(keys)))
     missing = {key: row for row, key in reversed([*enumerate(keys)]) if key not in known}

@@ -19,7 +19,7 @@ from textgym.errors import ConfigurationError, TextGymError
 
 KEY_VARIABLE = "TEXTGYM_CHAT_KEY"
 CACHE_FILE = "answers.sqlite"
-_OWN_FIELDS = ("model", "messages", "stream", "n")
+OWN_FIELDS = ("model", "messages", "stream", "n")
 
 Conversation = Sequence[Mapping[str, str]]
 """Messages, each with ``role`` and ``content``."""
@@ -123,9 +123,15 @@ class ChatSettings:
         """The count that all settings of this address, model and parameters share in this process."""
         return _spending_of(self.address, self.request([]))
 
-    def request(self, messages: Conversation) -> str:
-        """The body of a request, with its keys in order; what is cached goes by it and the address."""
-        fields = {**self.parameters, "model": self.model, "messages": [dict(message) for message in messages]}
+    def request(self, messages: Conversation, further: Mapping[str, Any] | None = None) -> str:
+        """The body of a request, with its keys in order; what is cached goes by it and the address.
+
+        Args:
+            messages: The conversation.
+            further: Fields of this request, over the parameters.
+        """
+        said = [dict(message) for message in messages]
+        fields = {**self.parameters, **(further or {}), "model": self.model, "messages": said}
         return json.dumps(fields, sort_keys=True)
 
 
@@ -196,7 +202,7 @@ def _check_parameters(parameters: object) -> None:
     if not isinstance(parameters, Mapping) or any(not isinstance(name, str) for name in parameters):
         raise ConfigurationError(f"parameters={parameters!r}: expected fields by name, such as {{'temperature': 0}}")
     for name in parameters:
-        if name in _OWN_FIELDS:
+        if name in OWN_FIELDS:
             raise ConfigurationError(f"parameters={dict(parameters)!r}: {name!r} is not for them to set")
     try:
         json.dumps(dict(parameters), allow_nan=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -46,6 +47,7 @@ class Evaluation:
         impossible_gold: The same for gold.
         reward_calls: How many texts an agent that writes whole texts had scored on the way; None for others, which act
             without asking the reward.
+        tally: What an agent with ``tally()`` counted meanwhile, such as answers that could not be read.
     """
 
     returns: NDArray[np.float64]
@@ -67,6 +69,7 @@ class Evaluation:
     impossible: str | None = None
     impossible_gold: str | None = None
     reward_calls: int | None = None
+    tally: Mapping[str, int] = field(default_factory=dict)
     _written: _Written | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -105,6 +108,7 @@ class Evaluation:
             found["success"] = float(self.successes.mean())
         if self.reward_calls is not None:
             found["reward_calls_per_text"] = self.reward_calls / len(self.returns)
+        found |= {name: float(count) for name, count in self.tally.items()}
         return found if self._written is None else found | self._written.metrics()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -166,6 +170,7 @@ def evaluate(
     split = factory.kwargs.get("split") or task.default_split
     rows = task.prompts.rows(split)
     counted = CountedFactory(factory.env_id, factory.kwargs) if is_writer(agent_or_act) else None
+    before = _tally_of(agent_or_act)
     reward_scale, gold_scale = (Scale.find(task, split, kind, truth=truth) for kind in ("reward", "gold"))
     batch, returns = play(
         agent_or_act,
@@ -196,8 +201,13 @@ def evaluate(
         impossible=reward_scale.impossible(returns, batch),
         impossible_gold=None if golds is None else gold_scale.impossible(golds, batch),
         reward_calls=None if counted is None else counted.meter.reward_calls,
+        tally={name: count - before.get(name, 0) for name, count in _tally_of(agent_or_act).items()},
         _written=_Written(batch, task, language_model),
     )
+
+
+def _tally_of(agent: Any) -> Mapping[str, int]:
+    return agent.tally() if callable(getattr(agent, "tally", None)) else {}
 
 
 def normalized_score(env: str | EnvFactory, value: float, **kwargs: Any) -> float:

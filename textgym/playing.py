@@ -42,7 +42,8 @@ def play(
             which returns the token ids of whole texts, and what it spends it spends in environments of ``env``.
         env: An env id or factory.
         episodes: Number of texts.
-        seed: Lane i is seeded with seed + i; an agent's ``seed_sampling(seed)`` is called where it has one.
+        seed: Lane i is seeded with seed + i; an agent's ``seed_sampling(seed)`` is called where it has one, and before
+            that ``meet(factory)``.
         deterministic: Greedy play; False samples.
         prompt_indices: The prompt of each episode; by default drawn by the environment.
         **kwargs: Further arguments of the environment, such as ``split="test"``.
@@ -60,7 +61,10 @@ def play(
         write: Play = partial(_written_episodes, agent_or_act, factory)
         plain = EnvFactory(factory.env_id, factory.kwargs)  # where the texts are shown, nothing is spent
     else:
-        write, plain = partial(_first_episodes, act_of(agent_or_act), deterministic), factory
+        rest = getattr(agent_or_act, "rest", None)
+        write, plain = partial(_first_episodes, act_of(agent_or_act), deterministic, rest), factory
+    if hasattr(agent_or_act, "meet"):
+        agent_or_act.meet(factory)
     if hasattr(agent_or_act, "seed_sampling"):
         agent_or_act.seed_sampling(seed)
     batches, returns = [], []
@@ -121,12 +125,19 @@ def _written_episodes(
 
 
 def _first_episodes(
-    act: Act, deterministic: bool, envs: Any, seed: int, prompts: NDArray[np.int64] | None
+    act: Act,
+    deterministic: bool,
+    rest: Callable[[NDArray[np.bool_]], None] | None,
+    envs: Any,
+    seed: int,
+    prompts: NDArray[np.int64] | None,
 ) -> tuple[EpisodeBatch, NDArray[np.float64]]:
     base = envs.unwrapped
     observations, _ = envs.reset(seed=seed, options=None if prompts is None else {"prompt_index": prompts})
     starts, first = np.ones(envs.num_envs, dtype=bool), FirstEpisodes(envs.num_envs)
     while first.waiting.any():
+        if rest is not None:
+            rest(~first.waiting)
         actions = act(observations, base.action_masks(), deterministic=deterministic, episode_starts=starts)
         observations, _, terminations, truncations, _ = envs.step(_check_actions(actions, envs.num_envs))
         starts = terminations | truncations

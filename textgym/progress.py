@@ -60,6 +60,8 @@ class ComparisonProgress:
 
     def _show(self, event: Any) -> None:
         if event.kind == "started":
+            if event.spec.key in self._rows:  # it is begun anew
+                self._bar.remove_task(self._rows[event.spec.key])
             title = f"{event.spec.label} seed {event.spec.seed}"
             self._rows[event.spec.key] = self._bar.add_task(title, total=event.spec.steps)
         elif event.kind == "progress":

@@ -8,13 +8,14 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from textgym.episodes import ILLEGAL
 from textgym.errors import ConfigurationError
 from textgym.factory import EnvFactory
 from textgym.vector_env import RESTS
+from textgym.vector_wrapper import AnyVectorWrapper
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Spending:
         self.reward_calls = calls
 
 
-class _CountedVectorEnv(VectorWrapper[Any, Any, Any, Any, Any]):
+class _CountedVectorEnv(AnyVectorWrapper):
     """A native vector environment that adds up what it costs."""
 
     def __init__(self, env: VectorEnv[Any, Any, Any], meter: Spending, *, per_step: bool) -> None:

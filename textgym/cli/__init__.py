@@ -16,6 +16,7 @@ from textgym.cli import (
     check,
     compare,
     comparing,
+    compatibility,
     label,
     label_queries,
     label_serve,
@@ -23,10 +24,12 @@ from textgym.cli import (
     new_task,
     overopt,
     play,
+    record,
     reporting,
     rlhf,
     rm,
     training,
+    tuning,
 )
 from textgym.errors import TextGymError
 
@@ -61,6 +64,7 @@ app.command()(check.check)
 app.command()(training.agents)
 app.command()(training.train)
 app.command()(training.generate)
+app.command()(record.record)
 app.command()(audit.audit)
 app.command()(rlhf.rlhf)
 app.command("new-task")(new_task.new_task)
@@ -68,8 +72,10 @@ app.command("overopt")(overopt.overopt)
 
 bench = typer.Typer(no_args_is_help=True, help="Compare agents and measure speed.")
 bench.command()(comparing.run)
+bench.command()(tuning.tune)
 bench.command()(reporting.report)
 bench.command()(reporting.leaderboard)
+bench.command()(reporting.archive)
 bench.command()(reporting.verify)
 bench.command()(compare.compare)
 bench.command()(compare.stats)
@@ -80,6 +86,7 @@ bench.command()(comparing.resets)
 bench.command()(comparing.overhead)
 bench.command()(comparing.rendering)
 bench.command()(comparing.solving)
+bench.command()(compatibility.compatibility)
 app.add_typer(bench, name="bench")
 
 reward_models = typer.Typer(no_args_is_help=True, help="Fit reward models, and say how good they are.")

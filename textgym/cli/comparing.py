@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,7 @@ from textgym.progress import ComparisonProgress
 
 if TYPE_CHECKING:
     from textgym.benchmarks.ledger import Ledger
+    from textgym.benchmarks.records import RunSpec
 
 
 def run(
@@ -25,7 +26,11 @@ def run(
     agent: Annotated[
         list[str] | None, typer.Option(help="Only this agent, or module:Class for one of your own; repeatable.")
     ] = None,
-    processes: Annotated[int | None, typer.Option(help="Runs at a time; default one a core.")] = None,
+    config: Annotated[
+        list[str] | None,
+        typer.Option(help="Options of an agent as AGENT=FILE.json, such as one that `bench tune` wrote; repeatable."),
+    ] = None,
+    processes: Annotated[int | None, typer.Option(min=0, help="Runs at a time; default one a core.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume/--new", help="Go on in the folder, or give what is there another name.")
     ] = True,
@@ -33,36 +38,49 @@ def run(
     memory: Annotated[
         float | None, typer.Option(help="Gigabytes that a run's process may ask for; Linux only.")
     ] = None,
+    executor: Annotated[
+        str, typer.Option(help="local: processes on this machine; ray: tasks of a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="HOST:PORT of a Ray cluster, or auto; without it, one is started here.")
+    ] = None,
     track: Annotated[
         list[str] | None, typer.Option(help="Also write tensorboard or wandb (offline) files; repeatable.")
     ] = None,
 ) -> None:
     """Train and compare the agents of a suite; started again, it goes on where it stopped."""
+    from textgym.benchmarks.agent_configs import check_used, configured, read_agent_configs
     from textgym.benchmarks.comparison import compare, start_anew
+    from textgym.benchmarks.executors import make_executor
     from textgym.benchmarks.limits import limits_of
     from textgym.benchmarks.suites import get_suite
     from textgym.benchmarks.tracking import Tracker
 
-    folder = out or Path("runs") / get_suite(suite).name
-    limits = limits_of(timeout, memory)
+    configs = read_agent_configs(config)
+    check_used(configs, agent)
+    chosen = configured(get_suite(suite), configs)
+    numbers = None if seeds is None else range(seeds)
+    specs = chosen.specs(seeds=numbers, budget=budget, agents=agent)
+    folder = out or Path("runs") / chosen.name
+    place = make_executor(executor, processes=processes, limits=limits_of(timeout, memory), address=address)
+    make_folder(folder)
+    _try_agents(specs)
     moved = None if resume else start_anew(folder)
     if moved is not None:
         typer.echo(f"what was in {folder} is now in {moved}")
-    make_folder(folder)
-    _try_agents(suite, agent)
+        make_folder(folder)
     listener = ComparisonProgress()
     tracker = Tracker(folder, track or (), on_event=listener)
     try:
         compare(
-            suite,
+            chosen,
             folder,
-            seeds=None if seeds is None else range(seeds),
+            seeds=numbers,
             budget=budget,
-            processes=processes,
             agents=agent,
-            limits=limits,
+            executor=place,
             on_event=tracker,
-            on_plan=lambda ledger: _tell_cost(ledger, processes),
+            on_plan=lambda ledger: _tell_cost(ledger, processes, executor),
         )
     except KeyboardInterrupt:
         listener.close()
@@ -223,22 +241,26 @@ def solving(rounds: Annotated[int, typer.Option(min=1, help="Repetitions; the me
         typer.echo(line)
 
 
-def _try_agents(suite: str, agents: list[str] | None) -> None:
-    """Agents of one's own are tried before anything starts."""
+def _try_agents(specs: Sequence[RunSpec]) -> None:
+    """Options are tried before anything starts, and so are agents of one's own."""
+    from textgym.benchmarks.agent_configs import check_options
     from textgym.benchmarks.agent_trials import check_agents
-    from textgym.benchmarks.suites import get_suite
 
-    for found in check_agents(get_suite(suite).specs(seeds=[0], agents=agents)):
+    check_options(specs)
+    for found in check_agents(specs):
         typer.echo(f"agent {found.agent}: meets the protocol, tried for {found.steps:,} steps")
         for warning in found.warnings:
             typer.echo(f"warning: {warning}")
 
 
-def _tell_cost(ledger: Ledger, processes: int | None) -> None:
+def _tell_cost(ledger: Ledger, processes: int | None, executor: str) -> None:
     from textgym.benchmarks.costs import cost_of_rest
+    from textgym.benchmarks.forecast import Forecast
 
     if len(ledger.results) < len(ledger.specs):
-        typer.echo(cost_of_rest(ledger, processes))
+        here = "; on the cores of this machine alone" if executor == "ray" and processes is None else ""
+        typer.echo(f"{cost_of_rest(ledger, processes)}{here}")
+    ledger.forecast = Forecast(ledger)
 
 
 def _measure_lines(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""``textgym bench report``, ``leaderboard`` and ``verify``: what finished runs say, and whether it is true."""
+"""``textgym bench report``, ``leaderboard``, ``archive``, ``verify``: what finished runs say and whether it is true."""
 
 from __future__ import annotations
 
@@ -38,12 +38,18 @@ def report(
 
 
 def leaderboard(
-    folders: Annotated[list[Path], typer.Argument(help="Folders that `textgym bench run` wrote, or single runs.")],
+    folders: Annotated[
+        list[Path], typer.Argument(help="Folders that `textgym bench run` wrote, single runs, or archives.")
+    ],
     out: Annotated[Path | None, typer.Option(help="Write the page as HTML here.")] = None,
     page: Annotated[
         Path | None, typer.Option(help="Renew the tables in this page, such as docs/leaderboard.md.")
     ] = None,
-    title: Annotated[str, typer.Option(help="Headline of the page.")] = "Leaderboard",
+    table: Annotated[
+        str | None,
+        typer.Option(help="Between which marks of that page: <!-- TABLE: begin --> and end. [default: leaderboard]"),
+    ] = None,
+    title: Annotated[str, typer.Option(help="Headline of the HTML page.")] = "Leaderboard",
 ) -> None:
     """Rank the agents of several folders, from their run folders alone; what is not verified is marked."""
     from textgym.atomic import write_whole
@@ -52,17 +58,33 @@ def leaderboard(
     from textgym.benchmarks.pages import renew_page
     from textgym.benchmarks.report import render
 
+    if table is not None and page is None:
+        raise typer.BadParameter("--table names a table of a page; add --page")
     found = build_leaderboard(folders, title=title)
-    lines = [line for table in tables(found) for line in (*markdown(table), "")][:-1]
+    lines = [line for part in tables(found) for line in (*markdown(part), "")][:-1]
     if out is not None:
         write_whole(out, render(found.summary, marks=found.marks))
         typer.echo(f"page: {out}")
     if page is not None:
-        renew_page(page, "leaderboard", lines)
+        renew_page(page, table or "leaderboard", lines)
         typer.echo(f"renewed: {page}")
     if out is None and page is None:
         for line in lines:
             typer.echo(line)
+
+
+def archive(
+    folders: Annotated[list[Path], typer.Argument(help="Folders that `textgym bench run` wrote, or single runs.")],
+    out: Annotated[Path, typer.Option(help="The file, such as core.jsonl.gz.")],
+) -> None:
+    """Write the records of finished runs as one small file, which `leaderboard` reads like their folders."""
+    from textgym.benchmarks.found_runs import find_runs, write_archive
+    from textgym.benchmarks.verification import VERIFIED
+
+    count = write_archive(folders, out)
+    verified = sum(run.verdict == VERIFIED for run in find_runs([out]))
+    kilobytes = out.stat().st_size / 1000
+    typer.echo(f"{count:,} run{'s'[: count != 1]}: {out}, {kilobytes:,.0f} kB; {verified:,} verified")
 
 
 def verify(

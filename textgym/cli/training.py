@@ -137,6 +137,7 @@ def _tell_scores(agent: Any, factory: EnvFactory, splits: tuple[str, ...]) -> No
             line += f", gold {measured.mean_gold:.3f}"
         if measured.reward_calls is not None:
             line += f", {measured.reward_calls / len(measured.returns):g} reward calls a text"
+        line += "".join(f", {count} {name}" for name, count in measured.tally.items())
         typer.echo(line)
         for warning in filter(None, (measured.impossible, measured.impossible_gold)):
             typer.echo(f"warning: {warning}")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
@@ -35,9 +35,10 @@ from textgym.observations import (
 )
 from textgym.reference_models import Candidates, check_count, reference_over, token_log_probs
 from textgym.shaping import Potential, check_number, shaped
+from textgym.vector_wrapper import AnyVectorWrapper
 
 
-class _TokenView(VectorWrapper[Any, Any, Any, Any, Any], ABC):
+class _TokenView(AnyVectorWrapper, ABC):
     """Applies a pure function to token observations, final observations of SAME_STEP included."""
 
     def __init__(self, env: VectorEnv[Any, Any, Any], space: spaces.Space[Any]) -> None:
@@ -119,7 +120,7 @@ class PrefixState(_TokenView):
 # ---- actions ------------------------------------------------------------------------------------------------------
 
 
-class CandidateActions(VectorWrapper[Any, Any, Any, Any, Any]):
+class CandidateActions(AnyVectorWrapper):
     """``Discrete(k)`` in each lane: action i writes the token that a language model finds i-th likeliest there.
 
     ``infos["candidates"]``, ``(N, k)``, says which ids they are; ``infos["action_mask"]`` and :meth:`action_masks`
@@ -209,7 +210,7 @@ class _Step:
     ended: NDArray[np.bool_]
 
 
-class _Paying(VectorWrapper[Any, Any, Any, Any, Any], ABC):
+class _Paying(AnyVectorWrapper, ABC):
     """Passes the rewards of each step through :meth:`pay`, but for lanes that began anew and wrote nothing."""
 
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:

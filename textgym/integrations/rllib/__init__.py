@@ -1,0 +1,184 @@
+"""RLlib (new API stack): PPO and DQN that write legal tokens alone, over the native vector environment.
+
+Install with ``pip install 'textgym[rllib]'``. The modules read observations of kind "dict" (``tokens`` and
+``action_mask``); :func:`ppo_config` and :func:`dqn_config` are ready to build, :func:`adapt` fits a config of one's
+own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+import textgym.registration
+from textgym.errors import ConfigurationError
+from textgym.integrations._versions import require
+
+require("ray", "rllib", "2.50", "2.61")
+for _package, _below in (("dm_tree", "1"), ("lz4", "5"), ("ormsgpack", "2")):
+    require(_package, "rllib", "0", _below)
+
+import torch  # noqa: E402
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig  # noqa: E402
+from ray.rllib.algorithms.dqn import DQNConfig  # noqa: E402
+from ray.rllib.algorithms.ppo import PPOConfig  # noqa: E402
+from ray.rllib.core.columns import Columns  # noqa: E402
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec  # noqa: E402
+
+from textgym.integrations.rllib.environments import ENV_NAME, MASK, TOKENS, check_spaces, make_env  # noqa: E402
+from textgym.integrations.rllib.modules import MaskedDQN, MaskedPPO  # noqa: E402
+from textgym.integrations.rllib.replay import MinibatchDQNLearner, TextEpisodeReplayBuffer  # noqa: E402
+
+__all__ = [
+    "ENV_NAME",
+    "MaskedDQN",
+    "MaskedPPO",
+    "MinibatchDQNLearner",
+    "TextEpisodeReplayBuffer",
+    "adapt",
+    "count_illegal",
+    "dqn_config",
+    "make_env",
+    "player",
+    "ppo_config",
+]
+
+
+def adapt(
+    config: AlgorithmConfig,
+    env_id: str = "TextGen-v0",
+    *,
+    num_envs: int = 64,
+    num_env_runners: int = 0,
+    hidden: Sequence[int] = (128, 128),
+    **kwargs: Any,
+) -> AlgorithmConfig:
+    """Puts an environment and the module with masks into a config of RLlib, which is changed and returned.
+
+    Args:
+        config: A PPOConfig or DQNConfig.
+        env_id: A registered id; one of another package as ``"package:Id-v0"``, so that workers find it.
+        num_envs: Lanes of each env runner.
+        num_env_runners: Processes that write texts; 0 writes them in this one.
+        hidden: Widths of the networks' layers.
+        **kwargs: Arguments of the environment, such as ``level="easy"``.
+
+    Raises:
+        ConfigurationError: for the old API stack, another algorithm, or an environment whose observations or actions
+            are no tokens.
+    """
+    if not (config.enable_rl_module_and_learner and config.enable_env_runner_and_connector_v2):
+        raise ConfigurationError(
+            "this config is of RLlib's old API stack; call config.api_stack(enable_rl_module_and_learner=True, "
+            "enable_env_runner_and_connector_v2=True)"
+        )
+    kind = MaskedPPO if isinstance(config, PPOConfig) else MaskedDQN if isinstance(config, DQNConfig) else None
+    if kind is None:
+        raise ConfigurationError(f"{type(config).__name__}: expected a PPOConfig or DQNConfig")
+    arguments = {"env_id": env_id, **_asked(env_id, kwargs)}
+    envs = make_env({**arguments, "num_envs": 1})
+    check_spaces(envs.single_observation_space, envs.single_action_space)
+    envs.close()
+    config.environment(ENV_NAME, env_config=arguments)
+    config.env_runners(
+        num_env_runners=num_env_runners,
+        num_envs_per_env_runner=num_envs,
+        gym_env_vectorize_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT,
+    )
+    config.callbacks(on_episode_end=count_illegal)
+    return config.rl_module(rl_module_spec=RLModuleSpec(module_class=kind, model_config={"hidden": tuple(hidden)}))
+
+
+def count_illegal(*, episode: Any, metrics_logger: Any, **kwargs: Any) -> None:
+    """Keeps ``illegal_texts`` among the results of the env runners: how many ended by an illegal token, ever."""
+    reason = episode.get_infos(-1).get("stop_reason")
+    metrics_logger.log_value("illegal_texts", int(reason == "illegal"), reduce="lifetime_sum")
+
+
+def _asked(env_id: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with those that the modules ask of an environment of textgym."""
+    if env_id.removeprefix("textgym:") not in textgym.registration.env_ids():
+        return kwargs
+    for name, wanted in (("observation", "dict"), ("include_mask", True)):
+        if kwargs.get(name, wanted) != wanted:
+            raise ConfigurationError(f"{name}: the modules for RLlib need {name}={wanted!r}; leave it out")
+    return {**kwargs, "observation": "dict", "include_mask": True}
+
+
+def ppo_config(env_id: str = "TextGen-v0", *, total_steps: int = 150_000, **kwargs: Any) -> PPOConfig:
+    """PPO with settings that learn short texts; change them as with any config, and call ``build_algo()``.
+
+    Args:
+        env_id: A registered id.
+        total_steps: Tokens over which the bonus for entropy falls to 0.
+        **kwargs: See :func:`adapt`.
+    """
+    config = adapt(PPOConfig(), env_id, **kwargs)
+    return config.training(
+        lr=1e-3,
+        gamma=1.0,
+        lambda_=0.95,
+        train_batch_size_per_learner=2_048,
+        minibatch_size=512,
+        num_epochs=4,
+        clip_param=0.2,
+        vf_loss_coeff=0.5,
+        use_kl_loss=False,
+        grad_clip=0.5,
+        entropy_coeff=[[0, 0.3], [total_steps, 0.0]],
+    )
+
+
+def dqn_config(env_id: str = "TextGen-v0", *, total_steps: int = 100_000, **kwargs: Any) -> DQNConfig:
+    """Double DQN with settings that learn short texts; change them as with any config, and call ``build_algo()``.
+
+    Args:
+        env_id: A registered id.
+        total_steps: Tokens, over the first half of which chance falls from 1 to 0.05.
+        **kwargs: See :func:`adapt`.
+    """
+    config = adapt(DQNConfig(), env_id, **{"num_envs": 32, **kwargs})
+    config.env_runners(rollout_fragment_length=8).learners(learner_class=MinibatchDQNLearner)
+    return config.training(
+        lr=1e-3,
+        gamma=1.0,
+        train_batch_size_per_learner=2_048,
+        minibatch_size=128,
+        training_intensity=8.0,
+        num_steps_sampled_before_learning_starts=2_000,
+        target_network_update_freq=1_000,
+        replay_buffer_config={
+            "type": f"{TextEpisodeReplayBuffer.__module__}.{TextEpisodeReplayBuffer.__name__}",
+            "capacity": 100_000,
+        },
+        epsilon=[[0, 1.0], [total_steps // 2, 0.05]],
+        dueling=False,
+        double_q=True,
+        grad_clip=10.0,
+    )
+
+
+def player(trained: Any) -> Callable[..., NDArray[np.int64]]:
+    """What :func:`textgym.evaluate` plays: the module of an algorithm, or a module itself.
+
+    A DQN is greedy always; a PPO policy is sampled from where ``deterministic=False`` asks for it.
+    """
+    module = trained.get_module() if hasattr(trained, "get_module") else trained
+
+    def act(
+        observations: Any, action_masks: Any, *, deterministic: bool = True, episode_starts: Any = None
+    ) -> NDArray[np.int64]:
+        tokens = observations[TOKENS] if isinstance(observations, Mapping) else observations
+        seen = {TOKENS: torch.as_tensor(tokens), MASK: torch.as_tensor(action_masks)}
+        found = module.forward_inference({Columns.OBS: seen})
+        if Columns.ACTIONS in found:
+            return found[Columns.ACTIONS].numpy()
+        logits = found[Columns.ACTION_DIST_INPUTS]
+        chosen = logits.argmax(-1) if deterministic else torch.multinomial(logits.softmax(-1), 1).squeeze(-1)
+        return chosen.numpy()
+
+    return act
