@@ -242,6 +242,14 @@ def test_no_text_is_lost_or_doubled(make: Any) -> None:
     runner.stop()
 
 
+def test_a_config_works_where_ray_has_forgotten_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = importlib.import_module("ray.tune.registry")._global_registry
+    monkeypatch.setattr(registry, "_to_flush", {})  # as after a shutdown of Ray, whose memory it was handed to
+    runner = SingleAgentEnvRunner(config=ppo_config(BRACKETS, num_envs=2, level="easy"))
+    assert runner.sample(num_timesteps=10, explore=True)
+    runner.stop()
+
+
 def test_the_replay_buffer_draws_finished_texts_evenly() -> None:
     runner = SingleAgentEnvRunner(config=dqn_config(BRACKETS, num_envs=8, level="easy").debugging(seed=3))
     buffer = TextEpisodeReplayBuffer(capacity=10_000)

@@ -29,7 +29,7 @@ from ray.rllib.algorithms.ppo import PPOConfig  # noqa: E402
 from ray.rllib.core.columns import Columns  # noqa: E402
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec  # noqa: E402
 
-from textgym.integrations.rllib.environments import ENV_NAME, MASK, TOKENS, check_spaces, make_env  # noqa: E402
+from textgym.integrations.rllib.environments import ENV_NAME, MASK, TOKENS, check_spaces, make_env, register  # noqa: E402
 from textgym.integrations.rllib.modules import MaskedDQN, MaskedPPO  # noqa: E402
 from textgym.integrations.rllib.replay import MinibatchDQNLearner, TextEpisodeReplayBuffer  # noqa: E402
 
@@ -83,6 +83,7 @@ def adapt(
     envs = make_env({**arguments, "num_envs": 1})
     check_spaces(envs.single_observation_space, envs.single_action_space)
     envs.close()
+    register()
     config.environment(ENV_NAME, env_config=arguments)
     config.env_runners(
         num_env_runners=num_env_runners,

@@ -50,7 +50,9 @@ class _OwnSeeds(AnyVectorWrapper):
         return self.env.reset(seed=seeds, options=options)
 
 
-register_env(ENV_NAME, make_env)
+def register() -> None:
+    """Makes :data:`ENV_NAME` known to RLlib, which forgets it whenever Ray is shut down."""
+    register_env(ENV_NAME, make_env)
 
 
 def check_spaces(observations: Any, actions: Any) -> tuple[int, int]:
