@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from textgym.cli.options import EnvId, Settings, make_folder, one_thread, read_settings
+from textgym.cli.options import (
+    EnvId,
+    Memory,
+    Processes,
+    Resume,
+    Settings,
+    Timeout,
+    make_folder,
+    one_thread,
+    read_settings,
+)
 from textgym.cli.reporting import tell_report
 from textgym.errors import missing_dependency
 from textgym.progress import ComparisonProgress
@@ -30,14 +40,10 @@ def run(
         list[str] | None,
         typer.Option(help="Options of an agent as AGENT=FILE.json, such as one that `bench tune` wrote; repeatable."),
     ] = None,
-    processes: Annotated[int | None, typer.Option(min=0, help="Runs at a time; default one a core.")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume/--new", help="Go on in the folder, or give what is there another name.")
-    ] = True,
-    timeout: Annotated[float | None, typer.Option(help="Minutes after which a run is stopped and recorded.")] = None,
-    memory: Annotated[
-        float | None, typer.Option(help="Gigabytes that a run's process may ask for; Linux only.")
-    ] = None,
+    processes: Processes = None,
+    resume: Resume = True,
+    timeout: Timeout = None,
+    memory: Memory = None,
     executor: Annotated[
         str, typer.Option(help="local: processes on this machine; ray: tasks of a Ray cluster.")
     ] = "local",

@@ -29,6 +29,12 @@ EnvConfigFile = Annotated[
     Path | None, typer.Option("--env-config", help="JSON file with arguments of the environment.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all that is random.")]
+Processes = Annotated[int | None, typer.Option(min=0, help="Runs at a time; default one a core.")]
+Resume = Annotated[
+    bool, typer.Option("--resume/--new", help="Go on in the folder, or give what is there another name.")
+]
+Timeout = Annotated[float | None, typer.Option(help="Minutes after which a run is stopped and recorded.")]
+Memory = Annotated[float | None, typer.Option(help="Gigabytes that a run's process may ask for; Linux only.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Also load agents from outside textgym, which runs their code.")]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from textgym.cli.options import make_folder
+from textgym.cli.options import Memory, Processes, Resume, Timeout, make_folder
 
 if TYPE_CHECKING:
     from textgym.benchmarks.trials import Trial
@@ -27,14 +27,10 @@ def tune(
     level: Annotated[str, typer.Option(help="Level of the tasks.")] = "easy",
     episodes: Annotated[int, typer.Option(min=1, help="Texts of each evaluation.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Seed of what is proposed.")] = 0,
-    processes: Annotated[int | None, typer.Option(min=0, help="Runs at a time; default one a core.")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume/--new", help="Go on in the folder, or give what is there another name.")
-    ] = True,
-    timeout: Annotated[float | None, typer.Option(help="Minutes after which a run is stopped and recorded.")] = None,
-    memory: Annotated[
-        float | None, typer.Option(help="Gigabytes that a run's process may ask for; Linux only.")
-    ] = None,
+    processes: Processes = None,
+    resume: Resume = True,
+    timeout: Timeout = None,
+    memory: Memory = None,
 ) -> None:
     """Search options for agents, each with the same budget; started again, it goes on where it stopped."""
     from textgym.benchmarks.limits import limits_of
