@@ -21,6 +21,11 @@ FOLDERS = {"textgym": ROOT / "textgym", "textgym.agents": ROOT / "agents", "text
 LAYERS = """
 errors
 atomic
+glossary.entries
+glossary.benchmarks
+glossary.people
+glossary.training
+glossary
 importing
 keys
 folders
@@ -106,8 +111,10 @@ rewards
 tasks
 tasks.*
 configuration
+actions
 legality
 conversations
+prompt_writer
 core
 infos
 observations
@@ -153,6 +160,7 @@ recorder
 textgym
 pictures.svg
 pictures.calibration
+pictures.charts
 pictures.learned
 pictures.views
 pictures.folding
@@ -356,6 +364,10 @@ rlhf.report
 rlhf.loop
 rlhf.people
 rlhf
+course.lab_groups
+course.lab_handout
+course.lab
+course.lab_page
 labelled_texts.rows
 labelled_texts.quality
 labelled_texts.bias

@@ -37,7 +37,7 @@ from textgym.constraints import Grammar, MinLength, NoRepeat
 from textgym.core import GenerationCore
 from textgym.episodes import STOP_REASONS
 from textgym.errors import ActionError, ConfigurationError, EpisodeOverError, PromptError, RewardError, TaskError
-from textgym.legality import check_prompt_index
+from textgym.actions import check_prompt_index
 from textgym.scoring import Scorer
 from textgym.task import Task
 

@@ -22,6 +22,12 @@ from textgym.scoring import Scorer, add_in_order
 pytestmark = pytest.mark.filterwarnings("ignore:the reward .* failed on prompt")  # the first marked failure warns
 
 
+class TotalRecorder(Recorder):
+    """It has an answer to every text."""
+
+    total = True
+
+
 def make_batch(*texts: Sequence[int], illegal: Sequence[int] = ()) -> EpisodeBatch:
     batch = EpisodeBatch.from_ids(PLAIN.prompts, WORDS, [n % 3 for n in range(len(texts))], texts, max_new_tokens=5)
     batch.stop_codes = np.where(np.isin(np.arange(len(texts)), illegal), ILLEGAL, batch.stop_codes).astype(np.uint8)
@@ -65,6 +71,17 @@ def test_the_reward_is_not_asked_about_illegal_texts(illegal: list[int]) -> None
     scores = Scorer(recorder, illegal_reward=-4.0)(batch)
     asked = [text for row, text in enumerate(batch.completions) if row not in illegal]
     assert [call[1] for call in recorder.calls] == ([asked] if asked else [])
+    assert scores.values.tolist() == [-4.0 if row in illegal else float(n) for row, n in enumerate((1, 2, 3))]
+    assert scores.scored.tolist() == [row not in illegal for row in range(3)]
+    assert scores.valid.all()
+
+
+@pytest.mark.parametrize("illegal", [[], [1], [0, 1, 2]])
+def test_what_a_total_reward_says_of_illegal_texts_does_not_count(illegal: list[int]) -> None:
+    recorder = TotalRecorder()
+    batch = make_batch([A], [B, D], [A, A, EOS], illegal=illegal)
+    scores = Scorer(recorder, illegal_reward=-4.0)(batch)
+    assert len(recorder.calls) == 1
     assert scores.values.tolist() == [-4.0 if row in illegal else float(n) for row, n in enumerate((1, 2, 3))]
     assert scores.scored.tolist() == [row not in illegal for row in range(3)]
     assert scores.valid.all()

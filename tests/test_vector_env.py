@@ -77,6 +77,15 @@ def test_infos_speak_of_a_text_in_the_step_that_ends_it_alone() -> None:
     assert envs.step([RESTS, RESTS, A])[4].keys() == {"action_mask", "_action_mask"}
 
 
+def test_a_lane_that_is_over_must_rest_though_another_one_rests_instead() -> None:
+    envs = make_envs(mode="Disabled")
+    envs.reset(seed=0)
+    envs.step([EOS, A, A])
+    with pytest.raises(EpisodeOverError, match=r"the texts of rows \[0\] have ended"):
+        envs.step([A, RESTS, A])
+    assert envs.step([RESTS, EOS, A])[2].tolist() == [True, True, False]
+
+
 # ---- autoreset ----------------------------------------------------------------------------------------------------
 
 

@@ -14,19 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from textgym.actions import check_actions
 from textgym.conversations import STATE, Conversations
 from textgym.demands import check_stopped
-from textgym.episodes import GOING, LENGTH, STOP, EpisodeBatch, as_items
+from textgym.episodes import GOING, LENGTH, STOP, EpisodeBatch
 from textgym.errors import ConfigurationError
 from textgym.keys import episode_keys, pick_array
-from textgym.legality import Legality, check_actions
+from textgym.legality import Legality
+from textgym.prompt_writer import PromptWriter
 from textgym.scoring import Scorer, Scores
 from textgym.task import Task
 
 Rows = NDArray[np.int64]
 
 _ONE = np.array(1, dtype=np.uint64)
-_VIEWS = ("_flat", "_shown", "completions", "_answers", "_no_answer", "_prompt_items")
+_VIEWS = ("_flat", "_writer", "completions")
 _STATE = ("tokens", "cursors", "lane_keys", "episodes", "keys", "prompt_indices", "over", "previous")
 
 
@@ -93,17 +95,12 @@ class GenerationCore:
     def _view(self) -> None:
         self._flat = self.tokens.reshape(-1)
         self.completions = self.tokens[:, self.prompt_width :]
-        self._shown, self._answers = as_items(self.tokens[:, : self.prompt_width]), as_items(self.completions)
-        self._no_answer = as_items(np.full_like(self.completions[:1], self.vocab_size))[0]
-        self._prompt_items = as_items(np.asarray(self.prompts.ids))  # it may be a file
+        self._writer = PromptWriter(self.prompts, self.tokens, pad=self.vocab_size)
 
     def _begin_talk(self) -> Conversations | None:
         task = self.task
-        if task.partner is None:
-            return None
-        return Conversations(
-            task.partner, self.begins, width=task.budget, turn_tokens=task.turn_tokens, max_turns=task.turns
-        )
+        budget = {"width": task.budget, "turn_tokens": task.turn_tokens, "max_turns": task.turns}
+        return None if task.partner is None else Conversations(task.partner, self.begins, **budget)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -116,8 +113,8 @@ class GenerationCore:
         Raises:
             TaskError: if the task's constraints leave a text nothing to write.
         """
-        masks = self.legality.masks(self)
-        return masks[rows].copy() if isinstance(rows, slice) else masks[rows]
+        everything = isinstance(rows, slice) and rows == slice(None)
+        return self.legality.copy_masks(self) if everything else self.legality.masks(self)[rows].copy()
 
     def seed(self, rows: Rows, lane_keys: NDArray[np.uint64]) -> None:
         """Starts these rows' chains of episodes anew."""
@@ -130,12 +127,10 @@ class GenerationCore:
         keys = episode_keys(self.lane_keys[rows], episodes)
         self.episodes[rows] = episodes + _ONE
         if prompt_indices is None:
-            prompt_indices = pick_array(keys, len(self.split_rows))
-            prompt_indices = self.split_rows[prompt_indices] if self._first is None else prompt_indices + self._first
+            prompt_indices = self._draw(keys)
         self.keys[rows] = keys
         self.prompt_indices[rows] = prompt_indices
-        self._shown[rows] = self._prompt_items.take(prompt_indices)
-        self._answers[rows] = self._no_answer
+        self._writer.begin(rows, prompt_indices)
         self.legality.restart(rows)
         self.cursors[rows] = self.begins[rows]
         self.over[rows] = False
@@ -143,6 +138,11 @@ class GenerationCore:
             self.talk.reset(rows)
         if self.timing != "end":
             self.previous[rows] = 0.0
+
+    def _draw(self, keys: NDArray[np.uint64]) -> Rows:
+        """The rows of the prompts that these episodes get."""
+        picked = pick_array(keys, len(self.split_rows))
+        return self.split_rows[picked] if self._first is None else picked + self._first
 
     def place(self, prompt_indices: Rows, completions: NDArray[np.int32], previous: NDArray[np.float64]) -> None:
         """Puts every row into the middle of a text, from where it can step on; whose turn it is stays as it was.
@@ -154,7 +154,7 @@ class GenerationCore:
         """
         written = completions.shape[1]
         self.prompt_indices[:] = prompt_indices
-        self._shown[...] = self._prompt_items.take(prompt_indices)
+        self._writer.replace(prompt_indices)
         self.completions[:, :written] = completions
         self.completions[:, written:] = self.vocab_size
         self.legality.forget()
@@ -179,7 +179,7 @@ class GenerationCore:
             ActionError: for actions of a wrong shape, type or range; nothing has changed then.
             EpisodeOverError: if another row's text has ended and was not reset.
         """
-        actions = check_actions(actions, self.over, restart if resting is None else resting, self.vocab_size)
+        actions = check_actions(actions, self.over, restart, self.vocab_size, resting=resting)
         codes = self.legality.judge(self, actions)
         if restart is not None:
             self.reset(restart)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from string import ascii_lowercase
 from typing import Any, Protocol
 from zlib import crc32
@@ -165,12 +166,17 @@ class Noisy:
 
     def __call__(self, batch: EpisodeBatch) -> Floats:
         """Scores ``(B,)`` texts."""
-        return self.score(batch) + np.array((-self.spread, self.spread)).take(toss(batch.keys, "noise"))
+        return self.score(batch) + _both_signs(self.spread).take(toss(batch.keys, "noise"))
 
     def outcomes(self, batch: EpisodeBatch) -> list[tuple[float, Floats]]:
         """Both rewards that a text may get, with their probabilities."""
         scores = self.score(batch)
         return [(0.5, scores - self.spread), (0.5, scores + self.spread)]
+
+
+@lru_cache(maxsize=64)
+def _both_signs(spread: float) -> Floats:
+    return np.array((-spread, spread))
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
+from textgym.actions import check_prompt_index
 from textgym.configuration import configure
 from textgym.core import Ending, GenerationCore
 from textgym.episodes import GOING, ILLEGAL, LENGTH, STOP_REASONS, EpisodeBatch
 from textgym.errors import ActionError, EpisodeOverError, RenderModeError, check_names
 from textgym.infos import describe_ending
 from textgym.keys import episode_key, lane_key, pick
-from textgym.legality import check_prompt_index
 from textgym.observations import ALL, make_observation
 from textgym.rendering.episodes import EpisodeRenderer, Picture
 from textgym.rendering.terminal import echo

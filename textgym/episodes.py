@@ -90,7 +90,7 @@ class EpisodeBatch:
         success: Score | None = None,
     ) -> None:
         for array in (tokens, lengths, stop_codes):
-            array.flags.writeable = False  # a reward that changes the texts would change what gold sees
+            array.setflags(write=False)  # a reward that changes the texts would change what gold sees
         self.tokens = tokens
         self.lengths = lengths
         self.stop_codes = stop_codes

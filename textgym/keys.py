@@ -34,13 +34,19 @@ def mix(value: int) -> int:
 
 def mix_array(values: Keys) -> Keys:
     """The same scrambling for an array of uint64."""
+    values, scratch = _scramble(values)
+    values ^= np.right_shift(values, _31, out=scratch)
+    return values
+
+
+def _scramble(values: Keys) -> tuple[Keys, Keys]:
+    """All but the last turn of :func:`mix_array`, which leaves the upper 31 bits alone; and room to compute in."""
     scratch = values >> _30
     values = values ^ scratch
     values *= _FIRST_64
     values ^= np.right_shift(values, _27, out=scratch)
     values *= _SECOND_64
-    values ^= np.right_shift(values, _31, out=scratch)
-    return values
+    return values, scratch
 
 
 def lane_key(seed: int) -> int:
@@ -66,9 +72,14 @@ def pick(key: int, count: int) -> int:
 def pick_array(keys: Keys, count: int) -> NDArray[np.int64]:
     """:func:`pick` for an array of keys."""
     picked = keys >> _32
-    picked *= np.array(count, dtype=np.uint64)
+    picked *= _scalar(count)
     picked >>= _32
     return picked.view(np.int64)
+
+
+@lru_cache(maxsize=256)
+def _scalar(count: int) -> Keys:
+    return np.array(count, dtype=np.uint64)
 
 
 def uniform(keys: Keys, purpose: str, position: int | NDArray[np.int64] = 0) -> NDArray[np.float64]:
@@ -95,7 +106,9 @@ def toss(keys: Keys, purpose: str) -> NDArray[np.int64]:
         >>> (toss(keys, "noise") == (uniform(keys, "noise") >= 0.5)).tolist()
         [True, True, True, True]
     """
-    return (_bits(keys, purpose, 0) >> _63).view(np.int64)
+    bits, _ = _scramble(mix_array(np.asarray(keys, dtype=np.uint64) ^ _stream(purpose)))
+    bits >>= _63
+    return bits.view(np.int64)
 
 
 def _bits(keys: Keys, purpose: str, position: int | NDArray[np.int64]) -> Keys:

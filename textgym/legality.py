@@ -1,11 +1,11 @@
-"""What may be written next: a task's rules on tokens, the masks that they make of texts, and checked actions."""
+"""What may be written next: a task's rules on tokens, and the masks that they make of texts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from textgym.constraints import Constraint, Grammar, States
 from textgym.demands import check_mask
 from textgym.episodes import EOS, GOING, ILLEGAL
-from textgym.errors import ActionError, EpisodeOverError, PromptError, TaskError
+from textgym.errors import TaskError
 from textgym.task import Task
 from textgym.tokenizers import Tokenizer
 
@@ -100,15 +100,19 @@ def _forbidding(task: Task) -> str:
 class Table:
     """All rules of a task in which one grammar alone depends on the text, looked up by the state of the grammar.
 
+    States are multiples of V + 1 here, so that a state and an id add up to a place.
+
     Attributes:
-        masks: ``(S, V)`` what may be written next; no row is all False.
-        codes: ``(S * (V + 1),)`` the stop code of writing id i in state s at ``s * (V + 1) + i``.
-        stuck: ``(S,)`` states that have nothing to write, in which the mask allows the end.
+        masks: ``(S * (V + 1), V)`` what may be written next in state s, at place s; no row is all False.
+        codes: ``(S * (V + 1),)`` the stop code of writing id i in state s, at place s + i.
+        steps: ``(S * (V + 1),)`` the state that this leads to.
+        stuck: ``(S * (V + 1),)`` at place s, whether state s has nothing to write, so that the mask allows the end.
         is_sound: Whether no text that goes on can get into such a state.
     """
 
     masks: NDArray[np.bool_]
     codes: NDArray[np.uint8]
+    steps: NDArray[np.int64]
     stuck: NDArray[np.bool_]
     is_sound: bool
 
@@ -117,14 +121,22 @@ def tabulate(rules: Rules, tokenizer: Tokenizer) -> Table | None:
     """The table of a task's rules, or None where they are not a single grammar."""
     if len(rules.dynamic) != 1 or not isinstance(rules.dynamic[0], Grammar):
         return None
-    grammar = rules.dynamic[0]
+    grammar, stride = rules.dynamic[0], tokenizer.vocab_size + 1
     states = np.arange(grammar.count_states(tokenizer))
     masks = np.repeat(rules.fixed_mask[None], len(states), axis=0)
     stuck = np.zeros(len(states), dtype=bool)
     stuck[_narrow(masks, [grammar.legal(tokenizer, states)], tokenizer)] = True
     codes = np.repeat(rules.codes[None], len(states), axis=0)
     codes[:, :-1][~masks] = ILLEGAL
-    return Table(masks, codes.reshape(-1), stuck, is_sound=not stuck[:-1].any())  # the last state is that of the dead
+    steps = [grammar.follow(tokenizer, states, np.full_like(states, token)) for token in range(stride)]
+    is_sound = not stuck[:-1].any()  # the last state is that of the dead
+    return Table(
+        masks.repeat(stride, axis=0),
+        codes.reshape(-1),
+        np.stack(steps, axis=1).reshape(-1) * stride,
+        stuck.repeat(stride),
+        is_sound,
+    )
 
 
 class Legality:
@@ -151,6 +163,7 @@ class Legality:
         # Neither is ever changed in place, so that copies of this object may share them.
         self._masks: NDArray[np.bool_] | None = None
         self._states: list[States] | None = None
+        self._next: States | None = None  # where the ids lead that were judged last, from one state of the table
 
     @cached_property
     def _fixed(self) -> NDArray[np.bool_]:
@@ -159,12 +172,14 @@ class Legality:
 
     def forget(self) -> None:
         """The texts have changed; masks are made anew when somebody asks."""
-        self._masks = self._states = None
+        self._masks = self._states = self._next = None
 
     def restart(self, rows: NDArray[np.int64]) -> None:
         """The texts in these rows are empty again."""
         self._masks = None
-        if self._states is not None:
+        if self._next is not None:
+            self._next[rows] = 0
+        elif self._states is not None:
             self._states = [states.copy() for states in self._states]
             for states in self._states:
                 states[rows] = 0
@@ -172,7 +187,11 @@ class Legality:
     def follow(self, ids: NDArray[np.int32]) -> None:
         """Every text has got one more token; the padding V stands for none."""
         self._masks = None
-        if self._states is not None:
+        if self._next is not None:  # the step that was judged
+            self._states, self._next = [self._next], None
+        elif self._table is not None:
+            self._states = None
+        elif self._states is not None:
             pairs = zip(self._grammars, self._states, strict=True)
             self._states = [grammar.follow(self.task.tokenizer, states, ids) for grammar, states in pairs]
 
@@ -184,9 +203,16 @@ class Legality:
         """
         if not self.rules.dynamic:
             return self._fixed
+        if self._table is not None:
+            return self._look_up(core, self._table)
         if self._masks is None:
             self._masks = self._make_masks(core)
         return self._masks
+
+    def copy_masks(self, core: GenerationCore) -> NDArray[np.bool_]:
+        """:meth:`masks` as an array of the caller's own."""
+        masks = self.masks(core)
+        return masks if self._table is not None else masks.copy()  # what was looked up is nobody else's
 
     def judge(self, core: GenerationCore, actions: NDArray[np.int32]) -> NDArray[np.uint8]:
         """The stop codes ``(B,)`` of writing these ids: GOING, EOS or ILLEGAL; the padding V goes on."""
@@ -194,7 +220,9 @@ class Legality:
             if not self._table.is_sound:
                 self.masks(core)  # which complains
             (states,) = self._read(core)
-            return self._table.codes.take(states * (self.task.tokenizer.vocab_size + 1) + actions)
+            places = states + actions
+            self._next = self._table.steps.take(places)
+            return self._table.codes.take(places)
         codes = self.rules.codes[actions]
         if self.rules.dynamic:
             legal = self.masks(core).reshape(-1).take(self._begins + actions, mode="clip")  # of the padding: anything
@@ -203,8 +231,6 @@ class Legality:
 
     def _make_masks(self, core: GenerationCore) -> NDArray[np.bool_]:
         tokenizer, completions, lengths = self.task.tokenizer, core.completions, core.lengths
-        if self._table is not None:
-            return self._look_up(core, self._table)
         masks, pairs = self._fixed.copy(), zip(self._grammars, self._read(core), strict=True)
         parts = [grammar.legal(tokenizer, states) for grammar, states in pairs]
         parts += [rule(tokenizer, completions, lengths) for rule in self._others]
@@ -224,6 +250,8 @@ class Legality:
         if self._states is None:
             texts = self.task.tokenizer, core.completions, core.lengths
             self._states = [grammar.read(*texts) for grammar in self._grammars]
+            if self._table is not None:
+                self._states[0] *= self.task.tokenizer.vocab_size + 1
         return self._states
 
     def _check_stuck(self, core: GenerationCore, stuck: NDArray[np.int64]) -> None:
@@ -232,60 +260,3 @@ class Legality:
             text = self.task.tokenizer.decode(core.completions[row, : core.lengths[row]].tolist())
             prompt = core.prompts.texts[core.prompt_indices[row]]
             raise TaskError(f"{_forbidding(self.task)} after {text!r} to the prompt {prompt!r}; let them allow the end")
-
-
-def check_actions(
-    actions: Any, over: NDArray[np.bool_], restart: NDArray[np.int64] | None, vocab_size: int
-) -> NDArray[np.int32]:
-    """Turns what an agent chose into ids ``(B,)``; rows that restart get the pad id, which changes nothing.
-
-    Args:
-        actions: ``(B,)`` whole numbers.
-        over: ``(B,)`` rows whose text has ended.
-        restart: Rows whose actions are ignored.
-        vocab_size: V.
-
-    Raises:
-        ActionError: for a wrong shape, type or range.
-        EpisodeOverError: if the text of a row that does not restart has ended.
-    """
-    try:
-        actions = np.asarray(actions)
-    except ValueError:  # rows of different lengths
-        raise ActionError(f"actions={actions!r}: expected whole numbers of shape {over.shape}") from None
-    if actions.shape != over.shape or actions.dtype.kind not in "iu":
-        raise ActionError(
-            f"actions of shape {actions.shape} and type {actions.dtype}; expected whole numbers of shape {over.shape}"
-        )
-    waiting = over if restart is None else over.copy()
-    if restart is not None:
-        waiting[restart] = False
-    if np.count_nonzero(waiting):
-        raise EpisodeOverError(f"the texts of rows {np.flatnonzero(waiting)[:5].tolist()} have ended; call reset first")
-    checked: NDArray[np.int32] = actions.astype(np.int32)  # the type of ``tokens``, with room for the pad id
-    if np.maximum.reduce(actions.view(f"u{actions.itemsize}")) >= vocab_size:  # read so, negative numbers are large
-        _check_range(actions if restart is None else np.delete(actions, restart), vocab_size)
-    if restart is not None:
-        checked[restart] = vocab_size
-    return checked
-
-
-def _check_range(actions: NDArray[Any], vocab_size: int) -> None:
-    wrong = actions[(actions < 0) | (actions >= vocab_size)]
-    if wrong.size:
-        raise ActionError(f"action {wrong[0]} is outside the action space: expected 0 to {vocab_size - 1}")
-
-
-def check_prompt_index(index: Any, size: int, prompts: int) -> NDArray[np.int64]:
-    """Turns a user's prompt index, one for all rows or one a row, into ``(size,)``.
-
-    Raises:
-        PromptError: for what is no row of a table of so many prompts.
-    """
-    indices = np.asarray(index)
-    wrong = indices.dtype.kind not in "iu" or indices.shape not in ((), (size,))
-    if wrong or ((indices < 0) | (indices >= prompts)).any():
-        raise PromptError(
-            f"prompt_index={index!r}: expected one whole number from 0 to {prompts - 1}, or {size} of them"
-        )
-    return np.broadcast_to(indices.astype(np.int64), (size,))

@@ -95,8 +95,9 @@ class Machine:
     def __call__(self, batch: EpisodeBatch) -> NDArray[np.float64]:
         """Scores ``(B,)`` texts."""
         states = self.starts.take(batch.prompt_indices)
-        for column in np.ascontiguousarray(batch.completion_ids.T):
-            states = self.steps.take(states + column)
+        for column in batch.completion_ids.T.astype(np.int64, order="C"):  # a sum of two types takes twice as long
+            column += states
+            states = self.steps.take(column)
         return self.scores.take(states)
 
 
@@ -157,6 +158,7 @@ class Balance:
     """
 
     range = (0.0, 1.0)
+    total = True
     _cache: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, batch: EpisodeBatch) -> NDArray[np.float64]:
@@ -209,14 +211,15 @@ class Balance:
 
     def _machine(self, batch: EpisodeBatch) -> Machine | None:
         """The same reading as a finite machine, which is five times as fast, where it has few states."""
-        opens, closes, stacks, _ = self._tables(batch)
-        machines: dict[int, Machine | None] = self._cache["machines"]
         width = batch.completion_ids.shape[1]
-        if width not in machines:
+        if self._cache.get("prompts") is not batch.prompts or width not in self._cache["machines"]:
+            opens, closes, stacks, _ = self._tables(batch)
+            machines: dict[int, Machine | None] = self._cache["machines"]
             kinds = list(zip(opens.tolist(), closes.tolist(), strict=True))
             begun = [tuple(kind for kind in row[GROUND + 1 :] if kind) for row in stacks.tolist()]
             machines[width] = build_machine(begun, kinds, deepest=(width - 1) // 2)
-        return machines[width]
+        machine: Machine | None = self._cache["machines"][width]
+        return machine
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_cache": {}}

@@ -67,14 +67,18 @@ class Answer:
     def __call__(self, batch: EpisodeBatch) -> NDArray[np.float64]:
         """Scores ``(B,)`` texts."""
         batch = batch.local()
-        targets, lengths = self._targets(batch)
+        targets, shares = self._targets(batch)
         right = batch.tokens == targets.take(batch.prompt_indices, axis=0)  # whole rows are faster than parts of them
-        first_wrong = right.argmin(axis=1)
-        first_wrong[first_wrong == 0] = right.shape[1]  # nothing is wrong: the prompt, which comes first, never is
-        return (first_wrong - batch.prompts.width) / lengths.take(batch.prompt_indices)
+        places = batch.prompt_indices * right.shape[1]
+        places += right.argmin(axis=1)
+        return shares.take(places)
 
-    def _targets(self, batch: EpisodeBatch) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """``(N, P + T)`` each prompt with its reference and the end id, and ``(N,)`` how many tokens these two have."""
+    def _targets(self, batch: EpisodeBatch) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """Each prompt with its reference and the end id, and what a text earns by the place of its first wrong token.
+
+        Both are ``(N, P + T)``. Place 0 is that of texts in which nothing is wrong: the prompt, which comes first,
+        never is.
+        """
         prompts, width = batch.prompts, batch.tokens.shape[1]
         if self._cache.get("prompts") is not prompts or self._cache["targets"].shape[1] != width:
             tokenizer = batch.tokenizer
@@ -83,9 +87,10 @@ class Answer:
             targets[:, : prompts.width] = prompts.ids
             for row, ids in enumerate(rows):
                 targets[row, prompts.width :][: len(ids)] = ids[: width - prompts.width]
-            lengths = np.array([len(ids) for ids in rows])
-            self._cache.update(targets=targets, lengths=lengths, prompts=prompts)
-        return self._cache["targets"], self._cache["lengths"]
+            right = np.array([width, *range(1, width)]) - prompts.width
+            shares = right / np.array([[len(ids)] for ids in rows])
+            self._cache.update(targets=targets, shares=shares, prompts=prompts)
+        return self._cache["targets"], self._cache["shares"]
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_cache": {}}

@@ -82,16 +82,22 @@ class Scorer:
         self.illegal_reward = lowest(reward) if illegal_reward is None else float(illegal_reward)
         self.on_error = on_error
         self.failures = 0
+        self._illegal_scores = np.array(self.illegal_reward)  # np.where takes it faster than the number
+        self._is_total = bool(getattr(reward, "total", False)) and not hasattr(reward, "score_parts")
 
     def __call__(self, batch: EpisodeBatch) -> Scores:
         """Scores a batch.
 
-        Illegal texts get ``illegal_reward`` without asking the reward. A reward that fails is asked
+        Illegal texts get ``illegal_reward`` without asking the reward; what one says of them all the same that
+        declares ``total = True`` (it cannot fail, whatever the text) does not count. A reward that fails is asked
         again row by row to find the culprit.
         """
         scored = batch.stop_codes != ILLEGAL
         if np.count_nonzero(scored) == len(scored):  # twice as fast as all()
             return self._score(batch, scored)
+        if self._is_total:  # the scores of all texts cost less than to pick out those that count
+            scores = self._score(batch, np.ones(len(batch), dtype=bool))
+            return Scores(np.where(scored, scores.values, self._illegal_scores), scores.valid, scored)
         scores = Scores(np.full(len(batch), self.illegal_reward), np.ones(len(batch), dtype=bool), scored)
         rows = scored.nonzero()[0]
         if rows.size:

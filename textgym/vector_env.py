@@ -11,13 +11,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from textgym.actions import check_prompt_index
 from textgym.configuration import configure
 from textgym.core import Ending, GenerationCore
 from textgym.episodes import EpisodeBatch
 from textgym.errors import ConfigurationError, RenderModeError, check_names
 from textgym.infos import describe_ending, read_autoreset_mode
 from textgym.keys import lane_key
-from textgym.legality import check_prompt_index
 from textgym.observations import make_observation
 from textgym.rendering.episodes import EpisodeRenderer, Picture
 from textgym.task import Task
@@ -177,7 +177,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
             infos = self._reset_now(ending, terminations)
         else:
-            infos = {**self._masks_info(), **self._ending_info(ending)}
+            infos = {**self._masks_info(), **self._ending_info(ending, terminations)}
             self._restart = ending.rows if self.autoreset_mode is AutoresetMode.NEXT_STEP else None
         return self._observation.observe(core, slice(None)), rewards, terminations, truncations, infos
 
@@ -196,7 +196,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         final_obs = np.full(self.num_envs, None, dtype=object)
         for position, row in enumerate(ending.rows.tolist()):
             final_obs[row] = _row_of(last, position)
-        final_info = {**self._masks_info(ended), **self._ending_info(ending)}
+        final_info = {**self._masks_info(ended), **self._ending_info(ending, ended)}
         self._core.reset(ending.rows)
         return {
             "final_obs": final_obs,
@@ -216,11 +216,12 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         masks[~lanes] = 0
         return {"action_mask": masks, "_action_mask": lanes.copy()}
 
-    def _ending_info(self, ending: Ending) -> Infos:
+    def _ending_info(self, ending: Ending, over: NDArray[np.bool_]) -> Infos:
         described = describe_ending(ending, gold=self.config.gold, texts=self.text_infos)
         infos: Infos = {name: self._whole(ending.rows, values) for name, values in described.items()}
         infos["reward_parts"] = self._parts_info(ending)
-        ended = self._whole(ending.rows, np.ones(len(ending.rows), dtype=bool))  # others may rest since they are over
+        rests = self.autoreset_mode is AutoresetMode.DISABLED  # others may, since they are over
+        ended = self._whole(ending.rows, np.ones(len(ending.rows), dtype=bool)) if rests else over
         infos.update({f"_{key}": ended.copy() for key in infos})
         return infos
 

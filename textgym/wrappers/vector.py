@@ -17,9 +17,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from textgym.actions import check_actions
 from textgym.episodes import EpisodeBatch
 from textgym.language_models import LanguageModel
-from textgym.legality import check_actions
 from textgym.observations import (
     base_task,
     check_no_mask,
