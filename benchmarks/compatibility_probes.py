@@ -66,12 +66,15 @@ def probe_vector(mode: str) -> Callable[[str], None]:
 
 def probe_sync(observation: str) -> None:
     """Gymnasium's loop over single environments."""
-    envs = gym.make_vec(ENV_ID, num_envs=LANES, vectorization_mode="sync", observation=observation)
+    envs: Any = gym.make_vec(ENV_ID, num_envs=LANES, vectorization_mode="sync", observation=observation)
+    counter = _Counter(*(env.unwrapped for env in envs.envs))
     envs.action_space.seed(0)
     envs.reset(seed=0)
     for _ in range(STEPS):
-        envs.step(envs.action_space.sample())
+        _, _, terminated, truncated, _ = envs.step(envs.action_space.sample())
+        counter.seen += int((terminated | truncated).sum())
     envs.close()
+    counter.check(masked=False)
 
 
 def probe_sb3(name: str) -> Callable[[str], None]:
@@ -83,7 +86,11 @@ def probe_sb3(name: str) -> Callable[[str], None]:
         policy = "MultiInputPolicy" if observation == "dict" else "MlpPolicy"
         options: dict[str, Any] = {"n_steps": 64, "batch_size": 64} if name == "PPO" else {"learning_starts": 32}
         env = gym.make(ENV_ID, observation=observation)
-        getattr(stable_baselines3, name)(policy, env, device="cpu", seed=0, **options).learn(128)
+        counter = _Counter(env.unwrapped)
+        kwargs: dict[str, Any] = {"device": "cpu", "seed": 0, "stats_window_size": 10_000, **options}
+        model = getattr(stable_baselines3, name)(policy, env, **kwargs).learn(128)
+        counter.seen = len(model.ep_info_buffer or ())
+        counter.check(masked=False)
 
     return probe
 
@@ -123,7 +130,11 @@ def probe_torchrl(observation: str) -> None:
     """The wrapper of torchrl around a single environment, with its own check of specs."""
     from torchrl.envs import GymWrapper, check_env_specs
 
-    check_env_specs(GymWrapper(gym.make(ENV_ID, observation=observation), categorical_action_encoding=True), seed=0)
+    env = GymWrapper(gym.make(ENV_ID, observation=observation), categorical_action_encoding=True)
+    check_env_specs(env, seed=0)
+    counter = _Counter(env._env.unwrapped)
+    counter.seen = int(env.rollout(STEPS, break_when_any_done=False)["next", "done"].sum())
+    counter.check(masked=False)
 
 
 def probe_torchrl_masked(observation: str) -> None:
@@ -148,6 +159,8 @@ def probe_minari(observation: str) -> None:
         minari.write(made, place)
         again = minari.read(place)
     _require(len(again.episodes) == 8, f"{len(again.episodes)} of 8 episodes came back")
+    illegal = sum(str(episode.infos["stop_reason"][-1]) == "illegal" for episode in again.episodes)
+    _require(not illegal, f"{illegal} illegal tokens in spite of the masks")
 
 
 def probe_trl(observation: str) -> None:
@@ -186,25 +199,33 @@ def probe_metered(observation: str) -> None:
     make_agent("uniform", seed=0).learn(
         MeteredFactory.around(EnvFactory(ENV_ID, {"observation": observation}), meter), LANES * STEPS
     )
+    log = meter.log()
     _require(meter.episodes > 0, "no episode ended")
-    _require(meter.log().lengths.sum() <= meter.steps, "more tokens in texts than were written")
+    _require(len(log.lengths) == meter.episodes, f"{len(log.lengths)} episodes seen, {meter.episodes} ended")
+    _require(log.lengths.sum() <= meter.steps, "more tokens in texts than were written")
+    _require(not (log.stop_codes == ILLEGAL).any(), "illegal tokens in spite of the masks")
 
 
 class _Counter:
-    """Counts the episodes that a native vector environment has finished, whoever steps it."""
+    """Counts the episodes that environments have finished, single ones or native vectors, whoever steps them."""
 
-    def __init__(self, envs: Any) -> None:
+    def __init__(self, *envs: Any) -> None:
         self.ended = self.illegal = self.seen = 0
-        step = envs.step
+        for env in envs:
+            self._watch(env)
+
+    def _watch(self, env: Any) -> None:
+        step = env.step
 
         def counted(actions: Any) -> Any:
             result = step(actions)
-            if envs.last_episodes is not None:
-                self.ended += len(envs.last_rows)
-                self.illegal += int(np.count_nonzero(envs.last_episodes.stop_codes == ILLEGAL))
+            rows = len(env.last_rows) if hasattr(env, "last_rows") else int(result[2] or result[3])
+            if rows:
+                self.ended += rows
+                self.illegal += int(np.count_nonzero(env.last_episodes.stop_codes == ILLEGAL))
             return result
 
-        envs.step = counted
+        env.step = counted
 
     def check(self, *, masked: bool) -> None:
         """Compares what the library has seen with what there was."""

@@ -16,6 +16,7 @@ Codes = NDArray[np.uint8]
 
 _COLUMNS = (np.int64, np.float64, np.int64, np.uint8)  # of an EpisodeLog
 _AT_ONCE = 256  # batches that are copied together: one by one would take a third of the metering's time
+_MOST_ROOM = 1 << 24  # rows that are added at once at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,15 @@ class EpisodeLog:
 class EpisodeTable:
     """Collects what becomes an :class:`EpisodeLog`.
 
+    Args:
+        span: Steps after which the end is expected; room for the episodes until then is made in time.
+
     Attributes:
         waiting: Batches that are not in the table yet, as steps, returns, lengths and stop codes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, span: int = 0) -> None:
+        self._span = span
         self.waiting: list[tuple[int, Any, Any, Any]] = []
         self._columns: tuple[Any, ...] = tuple(np.zeros(1024, dtype=kind) for kind in _COLUMNS)
         self._count = 0
@@ -61,23 +66,27 @@ class EpisodeTable:
     def _copy(self) -> None:
         if self.waiting:
             steps, *columns = zip(*self.waiting, strict=True)
-            counts = [len(returns) for returns in columns[0]]
-            self._put(sum(counts), (np.repeat(steps, counts), *map(np.concatenate, columns)))
+            counts = np.fromiter(map(len, columns[0]), dtype=np.int64, count=len(steps))
+            self._put(int(counts.sum()), (np.repeat(np.array(steps), counts), *map(np.concatenate, columns)))
             self.waiting.clear()
 
     def _put(self, count: int, values: tuple[Any, ...]) -> None:
         rows = slice(self._count, self._count + count)
         self._count += count
         if self._count > len(self._columns[0]):
-            more = max(self._count, 1024)
+            expected = int(1.2 * self._count * self._span / max(1, np.max(values[0])))
+            more = max(self._count, min(expected, _MOST_ROOM))  # untouched memory costs nothing
             self._columns = tuple(np.concatenate([old, np.zeros(more, dtype=old.dtype)]) for old in self._columns)
         for column, value in zip(self._columns, values, strict=True):
             column[rows] = value
 
     def log(self) -> EpisodeLog:
-        """Every episode so far."""
+        """Every episode so far; views, of rows that are never written again."""
         self._copy()
-        return EpisodeLog(*(column[: self._count].copy() for column in self._columns))
+        views = [column[: self._count] for column in self._columns]
+        for view in views:
+            view.setflags(write=False)
+        return EpisodeLog(*views)
 
     def count_legal(self) -> int:
         """How many of them were not ended by an illegal token."""

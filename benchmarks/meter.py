@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -18,7 +19,7 @@ _POOL = 400  # texts from the start among which some are shown
 _PATIENCE, STUBBORN_STEPS = 100, 1_000  # asked for in vain before training is ended, and before the process is
 _BLOCK = 8  # texts kept at a time, at most, for the gold curve: in large batches one by one would be slow
 
-_SMALL = 16_384  # bytes of tokens up to which a whole batch is kept for a sample: to take rows of it is slow
+_SMALL = 4_096  # bytes of tokens up to which a whole batch is kept for a sample: to take rows of it is slow
 
 _Sample = tuple[int, EpisodeBatch, Floats, range]  # steps, texts and their returns, which of them are meant
 
@@ -75,8 +76,9 @@ class Meter:
         self._samples_wanted, self._span = samples, span
         self._sample_from, self._sample_to = 0, 1
         self._report_every = self._next_report = max(1, span // 100)
+        self._next_look = 0.0  # steps up to which there is nothing to report or to refuse
         self._last_stretch = span - max(span // 20, 100 * texts)
-        self._table = EpisodeTable()
+        self._table = EpisodeTable(span)
         self._add = self._table.add  # looked up at every step otherwise
         self._samples: list[_Sample] = []
         self._first: list[tuple[EpisodeBatch, Floats]] = []
@@ -90,9 +92,12 @@ class Meter:
             BudgetSpent: if they are more than what is left, or no reward call is left; nothing is taken then.
             BudgetOverrunError: if that was swallowed a hundred times.
         """
+        spent = self.steps + steps
+        if spent < self._next_look:
+            self.steps = spent
+            return
         if self.reward_budget is not None and self._scored + self.scored_apart >= self.reward_budget:
             raise self._refusal(f"the budget of {self.reward_budget} reward calls is spent ({self.steps} steps made)")
-        spent = self.steps + steps
         if self.budget is not None and spent > self.budget:
             made = f"{self.steps} made, {steps} more asked"
             raise self._refusal(f"the budget of {self.budget} steps is spent ({made})")
@@ -101,6 +106,8 @@ class Meter:
             self._next_report = spent + self._report_every
             if self._on_progress is not None:
                 self._on_progress(spent)
+        limit = math.inf if self.budget is None else self.budget
+        self._next_look = 0 if self.reward_budget is not None else min(self._next_report, limit)
 
     def _refusal(self, reason: str) -> BaseException:
         self._refused += 1
@@ -158,7 +165,7 @@ class Meter:
                 self._samples.append((self.steps, batch.take(taken), returns[taken], range(len(rows))))
             self._sample_from += len(rows)
             if self._sample_from == self._sample_to:
-                block = min(_BLOCK, 1 + count // 16)  # neighbours are alike, so no more than speed asks for
+                block = min(_BLOCK, 1 + count // 4)  # neighbours are alike, so no more than speed asks for
                 expected = self.episodes * self._span / self.steps  # over the whole budget
                 self._sample_from += int(block * max(0.0, expected / self._samples_wanted - 1.0))
                 self._sample_to = self._sample_from + block

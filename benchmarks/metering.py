@@ -91,15 +91,16 @@ class MeteredVectorEnv(AnyVectorWrapper):
         Raises:
             BudgetSpent: if the budget has not a step left for every lane that would write a token.
         """
+        meter, base = self._meter, self._base
         if self._disabled:
             self._writing = self.num_envs - int(np.count_nonzero(np.asarray(actions) == RESTS))
-        self._meter.spend(self._writing)
+        meter.spend(self._writing)
         result = self.env.step(actions)
-        base = self._base
         if self._per_step:
-            self._meter.scored_apart += self._writing - base.last_rows.size
-        if base.last_episodes is not None:
-            self._meter.record(base.last_episodes, base.last_returns)
+            meter.scored_apart += self._writing - base.last_rows.size
+        ended = base.last_episodes
+        if ended is not None:
+            meter.record(ended, base.last_returns)
         if self._next_step:
             self._resting = base.last_rows
             self._writing = base.num_envs - self._resting.size

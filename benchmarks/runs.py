@@ -277,7 +277,7 @@ def learning_curve(meter: Meter, steps: int, *, points: int = CURVE_POINTS) -> l
     """
     log = meter.log()
     gold_steps, golds = meter.gold_samples()
-    edges = np.linspace(0, steps, points + 1)[1:]
+    edges = np.linspace(0, steps, points + 1)[1:].astype(np.int64)  # of another type all numbers would be converted
     # Both are in order, so that a stretch is a slice: what ended at its edge belongs to it.
     starts, gold_starts = (np.r_[0, x.searchsorted(edges, side="right"), x.size] for x in (log.steps, gold_steps))
     curve: list[dict[str, Any]] = []
