@@ -8,6 +8,7 @@ the environment's id. Of an agent they are its module and all that it imports fr
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, is_dataclass, replace
@@ -163,6 +164,8 @@ def _hash_of(key: str, text: str) -> str:
         module = text.partition(":")[0]
         return "" if module.split(".")[0] == "textgym" else source_hash(module, only=())
     path = Path(text) if 0 < len(text) < 1_000 and "\n" not in text else None
+    if key == "data" and path is not None and not path.exists():
+        path = Path(os.environ.get("MINARI_DATASETS_PATH", Path.home() / ".minari" / "datasets"), path)  # Minari's name
     if path is None or not (path.suffix or len(path.parts) > 1 or key in ("path", "prompts")):
         return ""
     try:

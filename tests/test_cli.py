@@ -125,6 +125,28 @@ def test_bench_run_prints_a_table_and_builds_a_report(tmp_path: Path) -> None:
     assert textgym("bench", "report", out).returncode == 0
 
 
+def test_bench_run_fails_where_every_run_failed(tmp_path: Path) -> None:
+    (tmp_path / "hopeless.py").write_text(
+        "class Agent:\n"
+        "    def __init__(self, *, seed=0): pass\n"
+        "    def learn(self, envs, total_steps):\n"
+        "        if total_steps != 4096: raise ValueError('no hope')\n"  # it passes the trial before the runs
+        "    def act(self, observations, action_masks=None, *, deterministic=True, episode_starts=None):\n"
+        "        return action_masks.argmax(axis=1)\n"
+        "    def save(self, path): (path.mkdir(parents=True), (path / 'agent.json').write_text('{}'))\n"
+        "    @classmethod\n"
+        "    def load(cls, path): return cls()\n",
+        encoding="utf-8",
+    )
+    words = ["bench", "run", "--suite", "demo", "--agent", "hopeless:Agent", "--seeds", "1", "--budget", "0.01"]
+    alone = textgym(*words, "--out", "alone", folder=tmp_path)
+    assert alone.returncode == 1
+    assert "every run failed, the first because: " in alone.stderr
+    assert "no hope" in alone.stderr
+    beside = textgym(*words, "--agent", "uniform", "--out", "beside", folder=tmp_path)
+    assert beside.returncode == 0, beside.stderr
+
+
 def test_a_misspelt_suite_leaves_no_folder(tmp_path: Path) -> None:
     assert textgym("bench", "run", "--suite", "demmo", folder=tmp_path).returncode == 2
     assert not list(tmp_path.iterdir())
@@ -171,7 +193,7 @@ def test_an_agent_of_ones_own_is_saved_and_loaded_with_trust(tmp_path: Path) -> 
         "    def learn(self, envs, total_steps): envs.vector(2).reset()\n"
         "    def act(self, observations, action_masks=None, *, deterministic=True, episode_starts=None):\n"
         "        return np.argmax(action_masks, axis=1)\n"
-        "    def save(self, path): pass\n"
+        "    def save(self, path): (path.mkdir(parents=True), (path / 'agent.json').write_text('{}'))\n"
         "    @classmethod\n"
         "    def load(cls, path): return cls()\n",
         encoding="utf-8",

@@ -175,6 +175,19 @@ def test_what_arguments_name_is_an_ingredient(lab, tmp_path):
     assert len({str(item) for item in found}) == 4
 
 
+def test_the_data_behind_a_name_for_minari_is_an_ingredient(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    place = tmp_path / "textgym" / "reviews-v0"
+    place.mkdir(parents=True)
+    found = []
+    for content in (b"1", b"2"):
+        (place / "data").write_bytes(content)
+        run_keys._inputs.cache_clear()
+        found.append(ingredients(replace(SPEC, config={"data": "textgym/reviews-v0"}))["inputs"])
+    assert found[0].keys() == found[1].keys() == {"textgym/reviews-v0"}
+    assert found[0] != found[1]
+
+
 def test_differences_are_named_with_both_values():
     changed = replace(SEALED, seed=7, label="x", steps=5, facts={**FACTS, "agent_config": {"lanes": 8}})
     found = {item.field: (item.before, item.now) for item in differences(SEALED, changed)}

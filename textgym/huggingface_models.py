@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from textgym.episodes import EpisodeBatch
 from textgym.errors import ConfigurationError, missing_dependency
 from textgym.huggingface import HuggingFaceTokenizer
+from textgym.quietness import quiet
 
 _MOST_LOGITS = 2**25  # at a time: 256 MiB in double precision
 _CONVERSION = """textgym opens no pickles (.bin, .pt), since they can run code; if you trust it, these lines convert it:
@@ -178,9 +179,10 @@ def load_causal_lm(source: str, revision: str = "main") -> Any:
     if ".safetensors" not in kinds and kinds & {".bin", ".pt", ".pth"}:
         raise ConfigurationError(f"{source!r} has no weights as safetensors: {_CONVERSION.format(source)}")
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source, revision=revision, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-        )
+        with quiet():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                source, revision=revision, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            )
     except Exception as error:  # a damaged file is a SafetensorError, which is no OSError
         raise ConfigurationError(
             f"no language model could be loaded from {source!r}: expected a folder with config.json, "

@@ -96,6 +96,17 @@ def run(
         listener.close()
     _measure_lines(folder)
     tell_report(folder)
+    _check_success(folder)
+
+
+def _check_success(folder: Path) -> None:
+    """A comparison in which nothing succeeded is a failure of the command."""
+    from textgym.benchmarks.ledger import read_results
+
+    results = read_results(folder)
+    if results and all(result.status != "ok" for result in results):
+        typer.echo(f"every run failed, the first because: {results[0].error or results[0].status}", err=True)
+        raise typer.Exit(1)
 
 
 def matrix(

@@ -21,6 +21,7 @@ from textgym.labelled_texts.bias import WORD_PAIRS, WordBias, WordPair, check_bi
 from textgym.labelled_texts.quality import ClassifierQuality, fit_temperature, log_softmax
 from textgym.labelled_texts.rows import LabelledTexts, TextSplit, read_labelled
 from textgym.labelled_texts.settings import ClassifierSettings
+from textgym.quietness import quiet
 
 if TYPE_CHECKING:
     from textgym.labelled_texts.fitting import Epoch
@@ -145,8 +146,6 @@ class TrainedClassifier:
         Raises:
             ConfigurationError: if something else stands there, or it cannot be written.
         """
-        from textgym.labelled_texts.networks import quiet
-
         path = check_place(folder)
         scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:

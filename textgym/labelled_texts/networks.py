@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import nn
 from textgym.errors import ConfigurationError, missing_dependency
 from textgym.labelled_texts.settings import TINY, ClassifierSettings
 from textgym.labelled_texts.vocabulary import BEGIN, END, PAD, UNKNOWN, make_tokenizer
+from textgym.quietness import quiet
 
 _HEADS = ("classifier", "score", "pooler", "pre_classifier", "sequence_summary", "classification_head", "head")
 _CONVERSION = """textgym opens no pickles (.bin, .pt), since they can run code; if you trust it, these lines convert it:
@@ -104,23 +104,6 @@ def _read(settings: ClassifierSettings, labels: dict[str, Any], tokenizers: Any,
         raise ConfigurationError(f"{source!r} has no weights for {sorted(lacking)[:3]}; it is not the model it says")
     _agree_on_padding(model, tokenizer, source)
     return model, tokenizer
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without the progress bars of ``transformers``, and without its report of the head that is replaced."""
-    from transformers.utils import logging as transformers_logging
-
-    logging: Any = transformers_logging
-    was_shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if was_shown:
-            logging.enable_progress_bar()
 
 
 def _check_folder(folder: Path) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from textgym.episodes import EpisodeBatch
 from textgym.errors import ConfigurationError, RewardError, missing_dependency, unknown_name
+from textgym.quietness import quiet
 
 OUTPUTS = ("probability", "log_odds")
 TEXTS = ("completion", "pair", "chat")
@@ -281,9 +282,10 @@ def _load(settings: ClassifierReward) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers makes one up for a folder without any
             raise ValueError("it has no tokenizer")
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            source, use_safetensors=True, output_loading_info=True, **options
-        )
+        with quiet():
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                source, use_safetensors=True, output_loading_info=True, **options
+            )
     except Exception as error:  # a damaged file is a SafetensorError, which is no OSError
         advice = "" if Path(source).exists() else f"; {_CONVERSION.format(source)}"
         raise ConfigurationError(
