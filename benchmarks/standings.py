@@ -141,9 +141,13 @@ class Board:
         return [standing.label for standing in self.standings]
 
     def strata(self, label: str, *, tag: str | None = None, worst_case: bool = True) -> list[list[float]]:
-        """An agent's scores, one list a task on the scale, tasks without any left out."""
+        """An agent's scores, one list a task on the scale, tasks without any left out.
+
+        Tasks are in the order of their names and scores in that of their seeds, so that a bootstrap does not depend on
+        where and when the runs were made.
+        """
         found = []
-        for arena in self.scaled:
+        for arena in sorted(self.scaled, key=lambda arena: arena.name):
             cell = arena.cells.get(label)
             if cell is not None and (tag is None or tag in arena.tags):
                 found.append(cell.worst_case if worst_case else list(cell.scores.values()))
@@ -187,7 +191,7 @@ def _arena(name: str, runs: Sequence[RunResult]) -> Arena:
     first = next(iter(good), runs[0])
     listing = TASKS.get(first.task)
     by_label: dict[str, list[RunResult]] = {}
-    for run in runs:
+    for run in sorted(runs, key=lambda run: run.spec.seed):  # whichever finished first
         by_label.setdefault(run.spec.label, []).append(run)
     return Arena(
         name=name,

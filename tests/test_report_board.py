@@ -53,6 +53,16 @@ def plain(agent, task, seed):
     return {"good": 0.9, "bad": 0.2}[agent] + 0.01 * seed
 
 
+def test_intervals_do_not_depend_on_the_order_in_which_runs_were_made(tmp_path):
+    def noisy(agent, task, seed):
+        return {"good": 0.6, "bad": 0.2}[agent] + (len(task) * seed * 7 % 5) / 10
+
+    one = board_of(summarize(write_suite(tmp_path / "one", noisy)))
+    other = board_of(summarize(write_suite(tmp_path / "other", noisy, tasks=TASKS[::-1], seeds=SEEDS[::-1])))
+    for name in ("score", "mean", "median", "gap"):
+        assert [getattr(row, name) for row in one.standings] == [getattr(row, name) for row in other.standings]
+
+
 def test_agents_are_ranked_over_all_tasks(tmp_path):
     board = board_of(summarize(write_suite(tmp_path, plain)))
     good, bad = board.standings
