@@ -61,24 +61,29 @@ class EpisodeTable:
     def add_one(self, steps: int, value: float, length: int, stop_code: int) -> None:
         """Notes one episode."""
         self._copy()
-        self._put(1, (steps, value, length, stop_code))
+        row = self._make_room(1, steps)
+        for column, number in zip(self._columns, (steps, value, length, stop_code), strict=True):
+            column[row] = number
 
     def _copy(self) -> None:
         if self.waiting:
-            steps, *columns = zip(*self.waiting, strict=True)
-            counts = np.fromiter(map(len, columns[0]), dtype=np.int64, count=len(steps))
-            self._put(int(counts.sum()), (np.repeat(np.array(steps), counts), *map(np.concatenate, columns)))
+            steps, *parts = zip(*self.waiting, strict=True)
+            counts = np.fromiter(map(len, parts[0]), dtype=np.int64, count=len(steps))
+            rows = self._make_room(int(counts.sum()), steps[-1])
+            self._columns[0][rows] = np.repeat(np.array(steps), counts)
+            for column, arrays in zip(self._columns[1:], parts, strict=True):
+                np.concatenate(arrays, out=column[rows])
             self.waiting.clear()
 
-    def _put(self, count: int, values: tuple[Any, ...]) -> None:
+    def _make_room(self, count: int, steps: int) -> slice:
+        """The next rows; ``steps`` are spent by now."""
         rows = slice(self._count, self._count + count)
         self._count += count
         if self._count > len(self._columns[0]):
-            expected = int(1.2 * self._count * self._span / max(1, np.max(values[0])))
+            expected = int(1.2 * self._count * self._span / max(1, steps))
             more = max(self._count, min(expected, _MOST_ROOM))  # untouched memory costs nothing
             self._columns = tuple(np.concatenate([old, np.zeros(more, dtype=old.dtype)]) for old in self._columns)
-        for column, value in zip(self._columns, values, strict=True):
-            column[rows] = value
+        return rows
 
     def log(self) -> EpisodeLog:
         """Every episode so far; views, of rows that are never written again."""
