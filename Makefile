@@ -1,4 +1,4 @@
-# make demo | test | proof | docs | lint | clean: each sets up .venv by itself when it is missing or outdated.
+# make demo | test | proof | docs | linkcheck | lint | clean: each sets up .venv by itself when it is missing or outdated.
 # Another interpreter: make test PYTHON=python3.12
 
 PYTHON ?= python3
@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # One torch thread a process: two on two busy cores are many times slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test proof docs lint format clean
+.PHONY: demo test proof docs linkcheck lint format clean
 
 demo: $(READY)
 	$(BIN)/textgym bench run --suite demo
@@ -21,11 +21,18 @@ proof: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/generate_environments.py --check
+	$(BIN)/python docs/generate_glossary.py --check
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python docs/course/renew_outputs.py --check --executed docs/_build/jupyter_execute/course
+
+# Asks every server that a page links to, so it needs the network and is no part of `make docs`.
+linkcheck: $(READY)
+	$(BIN)/python -m sphinx -D nb_execution_mode=off -b linkcheck docs docs/_build/linkcheck
 
 lint: $(READY) build/mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md Makefile setup.cfg docs agents benchmarks textgym
 	cd build/mypy && ../../$(BIN)/python -m mypy --config-file ../../setup.cfg --cache-dir ../../.mypy_cache -p textgym
 
 format: $(READY)

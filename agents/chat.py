@@ -40,6 +40,11 @@ class ChatConfig(PlayerConfig):
         settings = self.settings()  # which checks all of its own
         if not isinstance(self.seed_field, str) or self.seed_field in (*OWN_FIELDS, "temperature"):
             raise ConfigurationError(f"seed_field={self.seed_field!r}: expected the field of a seed, or ''")
+        if self.samples > 1 and not self.seed_field:
+            raise ConfigurationError(
+                f"samples={self.samples} with seed_field='': without seeds the questions are equal, so that all "
+                "answers would be one and the same; name the endpoint's field of a seed, or take samples=1"
+            )
         for name in ("temperature", self.seed_field):
             if name in settings.parameters:
                 raise ConfigurationError(

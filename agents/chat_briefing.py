@@ -182,6 +182,8 @@ class Briefing:
             if not found:
                 return None
             answer = answer[found[-1].end() :]
+        elif not answer.strip():  # nothing was said at all
+            return None
         text = answer.strip()
         return text if self._has_lines else (text.splitlines() or [""])[0].rstrip()
 

@@ -31,6 +31,7 @@ from textgym.chat_settings import AnswerError, ChatSettings, EndpointError
 from textgym.cli import app
 from textgym.errors import ConfigurationError, MissingDependencyError
 from textgym.playing import speak
+from textgym.recorder import record
 from textgym.rewards import PerText
 from textgym.tasks import get
 from textgym.tokenizers import WordTokenizer
@@ -88,6 +89,8 @@ def test_texts_are_read_up_to_their_first_fault(answer: str, ids: tuple[int, ...
 def test_without_a_marker_the_whole_answer_is_the_text() -> None:
     briefing = Briefing(get("Reviews", "tiny"), marker="")
     assert briefing.read(" was great \n", 4).ids == (WAS, GREAT, EOS)
+    for nothing in ("", " \n"):
+        assert (briefing.read(nothing, 4).ids, briefing.read(nothing, 4).fault) == ((EOS,), "no text")
     assert "Text:" not in briefing.rules
 
 
@@ -198,6 +201,16 @@ def test_a_text_that_is_drawn_costs_one_request(stub: StubEndpoint, tmp_path: Pa
     assert len(stub.requests) == found.tally["answers"] == 30
     assert {request["temperature"] for request in stub.requests} == {1.0}
     assert len({request["seed"] for request in stub.requests}) == 30
+
+
+@pytest.mark.parametrize("env_id", ["TextGen-v0", "TextGen/GuessNumber-v0"])
+def test_texts_that_are_recorded_cost_no_more_than_others(env_id: str, stub: StubEndpoint, tmp_path: Path) -> None:
+    agent = chat(stub, tmp_path)  # which has met no environment
+    kept = record(agent, env_id, episodes=20)
+    assert len(stub.requests) == agent.tally()["answers"] == agent.tally()["texts"] > 0
+    turns = 1 if env_id == "TextGen-v0" else textgym.EnvFactory(env_id).task().turns
+    assert 20 <= len(stub.requests) <= 20 * turns
+    assert len(set(map(len, kept.episodes))) > 1  # some have waited for others
 
 
 def test_an_endpoint_that_knows_no_seeds_is_sent_none(stub: StubEndpoint, tmp_path: Path) -> None:
@@ -367,6 +380,7 @@ def test_further_fields_of_requests_share_one_budget(tmp_path: Path) -> None:
         ({"marker": None}, "marker=None"),
         ({"seed_field": None}, "seed_field=None"),
         ({"seed_field": "messages"}, "seed_field='messages'"),
+        ({"seed_field": "", "samples": 3}, "samples=3 with seed_field=''.*all answers would be one"),
         ({"parameters": {"temperature": 0}}, "'temperature' is not for them to set"),
         ({"parameters": {"seed": 0}}, "'seed' is not for them to set"),
         ({"key_variable": "sk-secret"}, "no name of an environment variable"),

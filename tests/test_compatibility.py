@@ -43,7 +43,7 @@ USE = Use("gymnasium", "a trial", "–", True, ("tokens", "text"), fine)
 
 
 @pytest.mark.parametrize("use", USES, ids=lambda use: f"{use.package}: {use.what} {use.autoreset}")
-def test_every_claim_holds_in_its_first_format(use: Use) -> None:
+def test_every_claim_holds_in_one_of_its_formats(use: Use) -> None:
     (outcome,) = try_all([replace(use, formats=use.formats[-1:])])
     assert outcome.broken == []
     assert outcome.cells[use.formats[-1]] in (WORKS, NOT_HERE)
@@ -78,6 +78,17 @@ def test_a_lost_episode_and_an_illegal_token_are_found() -> None:
         counter.check(masked=True)
     counter.seen -= 1
     with pytest.raises(ProbeError, match=f"{seen - 1} episodes seen, {seen} ended"):
+        counter.check(masked=False)
+
+
+def test_single_environments_are_counted_too() -> None:
+    envs = [gym.make("TextGen/Brackets-v0", level="easy").unwrapped for _ in range(2)]
+    counter = _Counter(*envs)
+    for env in envs:
+        env.reset(seed=0)
+        env.step(5)  # <unk>, which nobody may write
+    assert (counter.ended, counter.illegal) == (2, 2)
+    with pytest.raises(ProbeError, match="0 episodes seen, 2 ended"):
         counter.check(masked=False)
 
 

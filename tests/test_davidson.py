@@ -279,3 +279,15 @@ def test_what_an_annotator_was_made_of_is_found_again() -> None:
     assert fit.weights[0] == pytest.approx(1.0, rel=0.1)
     assert fit.tie == pytest.approx(0.7, rel=0.1)
     assert fit.side == pytest.approx(0.8, abs=0.1)
+
+
+def test_judges_who_contradict_each_other_are_fitted_too() -> None:
+    # Half of them want the opposite, so their reliabilities fall, and the loss is far from convex around the optimum.
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(180, 6))
+    judges = np.repeat(np.arange(6), 30)
+    wanted = np.where(judges < 3, 1.0, -1.0) * (rows @ np.array([3.0, 1.0, -1.0, 0.5, 0.0, 2.0]))
+    outcomes = np.where(rng.random(180) < 1 / (1 + np.exp(-wanted)), 1, -1)
+    fit = fit_davidson(sparse(rows), outcomes, judges=judges, penalty=0.1)
+    assert np.ptp(np.log(fit.reliabilities)) > 1.0
+    assert fit.log_loss < np.log(2)

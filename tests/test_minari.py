@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -290,12 +292,16 @@ def test_agents_that_cannot_be_recorded_are_named() -> None:
         def write(self, envs, prompt_indices):
             return []
 
+    class Searcher(Favours, Writer):
+        """As best_of_n: it could be played token by token, but that is not how it plays."""
+
     class Wrong(Favours):
         def log_probs(self, observations, action_masks):
             return np.zeros((len(observations), 3))
 
-    with pytest.raises(ConfigurationError, match="Writer writes whole texts"):
-        record(Writer(), TINY, episodes=1)
+    for agent in (Writer(), Searcher()):
+        with pytest.raises(ConfigurationError, match=f"{type(agent).__name__} writes whole texts"):
+            record(agent, TINY, episodes=1)
     with pytest.raises(ConfigurationError, match=r"log_probs\(\) returned shape \(1, 3\)"):
         record(Wrong(), TINY, episodes=1)
     with pytest.raises(ConfigurationError, match="does not tell its log_probs"):
@@ -316,6 +322,44 @@ def test_data_of_another_environment_or_vocabulary_are_named() -> None:
         Recording(tiny.episodes, tiny.vocab_size).check_fits(textgym.EnvFactory("TextGen-v0"))
     with pytest.raises(ConfigurationError, match="this recording was recorded in"):
         tiny.check_fits(textgym.EnvFactory("TextGen-v0", {"level": "tiny", "max_new_tokens": 5}))
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "said"),
+    [
+        ({"reward": PerText(letters, range=(0.0, 99.0))}, r"differ in reward and illegal_reward \(.* and PerText"),
+        ({"reward_timing": "step"}, "differ in reward_timing"),
+        ({"illegal_reward": -9.0}, r"differ in illegal_reward \(.* and -9.0\)"),
+        ({"prompts": ["great movie"]}, r"differ in prompts \(\['praise the movie'\] and \['great movie'\]\)"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*outside the vocabulary:UserWarning")
+def test_data_that_are_paid_otherwise_or_have_other_prompts_are_not_joined(kwargs: dict[str, Any], said: str) -> None:
+    width = {"max_prompt_tokens": 3}
+    here = textgym.EnvFactory("TextGen-v0", {"level": "tiny", **width})
+    with pytest.raises(ConfigurationError, match=said):
+        uniform(here) + uniform(textgym.EnvFactory("TextGen-v0", {"level": "tiny", **width, **kwargs}))
+    spelt = {"reward": "reviews", "reward_timing": "end", "split": "all", "gold": True}  # the same, said aloud
+    assert len(uniform(here) + uniform(textgym.EnvFactory("TextGen-v0", {"level": "tiny", **width, **spelt}))) == 12
+
+
+def test_data_of_another_reward_are_not_learned_from_for_this_one() -> None:
+    here = uniform()
+    here.check_fits(textgym.EnvFactory("TextGen-v0", {"level": "tiny", "reward": "reviews", "reward_timing": "step"}))
+    other = textgym.EnvFactory("TextGen-v0", {"level": "tiny", "reward": PerText(letters, range=(0.0, 99.0))})
+    with pytest.raises(ConfigurationError, match=r"was paid by PreferenceReward.*and not by PerText\(letters\)"):
+        here.check_fits(other)
+    uniform(other).check_fits(other)
+
+
+def test_data_whose_prompts_are_gone_can_be_joined_still(tmp_path: Path) -> None:
+    files = [tmp_path / f"{name}.jsonl" for name in "ab"]
+    for file in files:
+        file.write_text('{"prompt": "praise the movie"}\n', encoding="utf-8")
+    one, two = (uniform(textgym.EnvFactory("TextGen-v0", {"level": "tiny", "prompts": str(file)})) for file in files)
+    assert len(one + two) == 12
+    files[1].unlink()
+    assert len(one + two) == 12
 
 
 def test_a_name_that_is_taken_is_refused_and_a_failure_leaves_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,6 +419,19 @@ def test_damaged_and_foreign_data_sets_are_explained(tmp_path: Path) -> None:
         data_sets.read(tmp_path / "box-v0")
 
 
+def test_data_in_hdf5_want_h5py_and_hand_texts_over_as_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data_sets.write(uniform(), tmp_path / "other-v0")
+    card = tmp_path / "other-v0" / "data" / "metadata.json"
+    card.write_text(json.dumps({**json.loads(card.read_text(encoding="utf-8")), "data_format": "hdf5"}))
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    monkeypatch.delitem(sys.modules, "minari.dataset._storages.hdf5_storage", raising=False)
+    with pytest.raises(ConfigurationError, match=r"other-v0'.* cannot be read: h5py is not installed.*pip install"):
+        data_sets.read(tmp_path / "other-v0")
+    for texts in (np.array(["", "好"]), np.array(["", "好".encode()], dtype=object), np.array([b"", "好".encode()])):
+        assert data_sets._as_text(texts).tolist() == ["", "好"]
+    assert data_sets._as_text(np.array([1.5])).dtype == np.float64
+
+
 def test_an_empty_data_set_is_refused() -> None:
     loaded = data_sets.write(uniform(), "empty/none-v0")
     with pytest.raises(ConfigurationError, match="'empty/none-v0' has no episodes"):
@@ -410,7 +467,7 @@ def test_the_command_records_several_agents_in_their_own_environment(tmp_path: P
         app, ["train", "q_learning", "--set", "level=tiny", "--steps", "2000", "--save", str(tmp_path / "half")]
     )
     assert result.exit_code == 0
-    words = ["TextGen-v0", "--agent", "uniform", "--agent", str(tmp_path / "half"), "--set", "level=tiny"]
+    words = ["TextGen-v0", "--agent", "uniform", "--agent", str(tmp_path / "half")]  # in the latter's environment
     said = run(*words, "--episodes", "9", "--out", "cli/mixed-v0", "--epsilon", "0.1")
     assert "recorded 9 texts" in said
     assert "minari.load_dataset('cli/mixed-v0')" in said
@@ -422,8 +479,25 @@ def test_the_command_records_several_agents_in_their_own_environment(tmp_path: P
     data_sets.read(name).check_fits(TINY)
     with pytest.raises(ConfigurationError, match="already"):
         run(*words, "--episodes", "9", "--out", "cli/mixed-v0")
-    run(*words, "--episodes", "4", "--out", "cli/mixed-v0", "--overwrite")
+    run(*words, "--episodes", "4", "--out", "cli/mixed-v0", "--overwrite", "--set", "level=tiny")
     assert len(data_sets.read("cli/mixed-v0")) == 4
+    file = tmp_path / "other" / "env.json"
+    shutil.copytree(tmp_path / "half", tmp_path / "other")
+    file.write_text(json.dumps({"env_id": "TextGen-v0", "kwargs": {"level": "tiny", "illegal_reward": -7.0}}))
+    with pytest.raises(ConfigurationError, match=r"differ in illegal_reward .* and -7.0"):
+        run(*words, "--agent", str(tmp_path / "other"), "--episodes", "9", "--out", "cli/none-v0")
+    run(
+        *words,
+        "--agent",
+        str(tmp_path / "other"),
+        "--episodes",
+        "9",
+        "--set",
+        "illegal_reward=-4",
+        "--out",
+        "cli/one-v0",
+    )
+    assert len(data_sets.read("cli/one-v0")) == 9
 
 
 def test_the_command_writes_into_a_folder_and_explains_mistakes(

@@ -267,7 +267,12 @@ def test_options_that_cannot_work_are_explained(name: str, option: dict[str, Any
 
 
 def test_options_of_one_agent_are_checked_too() -> None:
-    for agent, option in ((BC, {"best": 0.0}), (CQL, {"alpha": -1.0}), (CQL, {"target_update": 0})):
+    for agent, option in (
+        (BC, {"best": 0.0}),
+        (CQL, {"alpha": -1.0}),
+        (CQL, {"target_update": 0}),
+        (CQL, {"target_update": 1.5}),
+    ):
         with pytest.raises(ConfigurationError, match=next(iter(option))):
             agent(**option)
 

@@ -286,7 +286,7 @@ def test_the_replay_buffer_forgets_the_oldest_texts() -> None:
     runner = SingleAgentEnvRunner(config=dqn_config(BRACKETS, num_envs=8, level="easy").debugging(seed=3))
     buffer = TextEpisodeReplayBuffer(capacity=100)
     ended = []
-    for _ in range(40):
+    for _ in range(16):
         found = runner.sample(num_timesteps=16, explore=True)
         buffer.add(found)
         ended += [piece.id_ for piece in found if piece.is_done]
@@ -328,6 +328,39 @@ def test_the_configs_are_ready() -> None:
     config.validate()
     assert config.epsilon == [[0, 1.0], [500, 0.05]]
     assert config.rl_module_spec.module_class is MaskedDQN
+
+
+def test_whole_episodes_are_not_always_the_same_ones() -> None:
+    config = ppo_config("TextGen/GuessNumber-v0", num_envs=4, level="easy").debugging(seed=3)
+    runner = SingleAgentEnvRunner(config=config.env_runners(batch_mode="complete_episodes"))
+    envs, keys = runner.env.unwrapped, []
+    reset = envs.reset
+
+    def noted(**options: Any) -> Any:
+        result = reset(**options)
+        keys.append(envs.present_episodes.keys.tolist())
+        return result
+
+    envs.reset = noted
+    for _ in range(3):
+        assert all(episode.is_done for episode in runner.sample(explore=True))
+    runner.stop()
+    assert len({key for lanes in keys for key in lanes}) == 3 * 4
+    again = make_env(config.env_config | {"num_envs": 4})
+    for lanes in keys:  # the seed decides all of them
+        again.reset(seed=int(runner._seed))
+        assert again.unwrapped.present_episodes.keys.tolist() == lanes
+
+
+def test_callbacks_of_a_config_stay_and_a_factory_will_do() -> None:
+    def mine(**_: Any) -> None: ...
+
+    factory = textgym.EnvFactory("TextGen-v0", {"level": "tiny"})
+    for given, kept in ((mine, [mine]), ([mine, mine], [mine, mine]), (None, [])):
+        config = adapt(PPOConfig().callbacks(on_episode_end=given) if given else PPOConfig(), factory, num_envs=2)
+        assert config.callbacks_on_episode_end == [*kept, rllib.count_illegal]
+    assert adapt(config, factory).callbacks_on_episode_end == [rllib.count_illegal]
+    assert (config.env_config["env_id"], config.env_config["level"]) == ("TextGen-v0", "tiny")
 
 
 # ---- what does not fit -----------------------------------------------------------------------------------------------
@@ -388,7 +421,7 @@ def test_other_versions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "textgym.integrations._versions.version", lambda name: "2.9.3" if name == "ray" else found(name)
     )
-    with pytest.raises(ConfigurationError, match=r"ray 2\.9\.3 is installed, and textgym works with ray>=2\.50,<2\.61"):
+    with pytest.raises(ConfigurationError, match=r"ray 2\.9\.3 is installed, and textgym works with ray>=2\.60,<2\.61"):
         importlib.reload(rllib)
 
     def missing(name: str) -> str:
@@ -453,6 +486,13 @@ def test_a_policy_is_sampled_where_that_is_asked() -> None:
     drawn = np.bincount(player(policy)(seen, masks, deterministic=False), minlength=3)
     assert drawn[1] == 0
     assert drawn[0] / 2_000 == pytest.approx(1 / (1 + np.exp(0.5)), abs=0.05)
+    one, two, other = player(policy), player(policy), player(policy)
+    for each, seed in ((one, 3), (two, 3), (other, 4)):  # as evaluations do
+        each.seed_sampling(seed)
+    draws = [each(seen, masks, deterministic=False).tolist() for each in (one, two, other)]
+    assert draws[0] == draws[1] != draws[2]
+    with pytest.raises(ConfigurationError, match="use observation='tokens' or 'dict'"):
+        one(np.zeros((2, 8), dtype=np.float32), masks[:2])
 
 
 @pytest.mark.slow

@@ -278,8 +278,11 @@ def test_without_a_single_command_everything_may_be_said() -> None:
     ],
 )
 def test_commands_that_nobody_can_write(commands: Any, error: type[Exception], what: str) -> None:
+    env = make(commands=commands)
     with pytest.raises(error, match=what):
-        make(commands=commands).reset(seed=0)
+        env.reset(seed=0)
+    with pytest.raises(EpisodeOverError):  # nothing has begun
+        env.step(0)
 
 
 def test_a_text_is_no_list_of_commands() -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 import numpy as np
 import pytest
 from scripts import load_script
 
-from textgym.errors import ConfigurationError
+from textgym.errors import ConfigurationError, MissingDependencyError
+from textgym.factory import EnvFactory
+from textgym.rewards import PerText
+from textgym.tokenizers import WordTokenizer
 
 pytest.importorskip("torchrl")
 
@@ -75,6 +81,11 @@ def test_no_text_is_lost_or_doubled() -> None:
     assert float(found["next", "reward"].sum()) == pytest.approx(paid, rel=1e-5)
     assert not found["next", "truncated"].any()
     pad = int(env.action_spec.space.n)
+    for lane, step in done.nonzero().tolist():  # the last observation is the finished text, and not the next one's
+        seen, told = found["tokens"][lane, step], found["next", "tokens"][lane, step]
+        (place,) = (seen != told).nonzero()[:, 0].tolist()
+        assert (seen[place], told[place]) == (pad, found["action"][lane, step])
+        assert torch.equal(found["next", "attention_mask"][lane, step], (told != pad).to(torch.int8))
     begun = torch.cat([torch.ones_like(done[:, :1]), done[:, :-1]], dim=1)
     written = (found["tokens"][..., -task_budget(env) :] != pad).sum(-1)
     assert (written[begun] == 0).all()  # what follows an end is the next text's first observation
@@ -96,11 +107,41 @@ def test_the_actor_never_chooses_what_is_forbidden() -> None:
         assert torch.isfinite(found["action_log_prob"]).all()
 
 
+def test_a_factory_will_do_and_large_vocabularies_have_masks_too() -> None:
+    words = WordTokenizer([f"w{number}" for number in range(1_500)])
+    kwargs = {"prompts": ["w1"], "tokenizer": words, "reward": PerText(length), "max_new_tokens": 2}
+    env = make_env(EnvFactory("TextGen-v0", kwargs), num_envs=2)
+    assert env.reset()["action_mask"].shape == (2, 1_502)
+    assert env.rollout(3, break_when_any_done=False)["action"].shape == (2, 3)
+
+
+def length(completion: str) -> float:
+    return float(len(completion))
+
+
 def test_what_is_needed_is_said() -> None:
+    for lanes in (None, 2):
+        with pytest.raises(ConfigurationError, match="'CartPole-v1' is not a textgym environment"):
+            make_env("CartPole-v1", num_envs=lanes)
     with pytest.raises(ConfigurationError, match="observation: torchrl environments are made with observation='dict'"):
         make_env("TextGen-v0", observation="one_hot")
     with pytest.raises(ConfigurationError, match="autoreset_mode: .*'SameStep'"):
         make_env("TextGen-v0", num_envs=2, autoreset_mode="NextStep")
+
+
+@pytest.mark.parametrize(
+    ("found", "said"), [(None, r"pip install 'textgym\[torchrl\]'"), ("0.9.2", "torchrl>=0.14,<0.15")]
+)
+def test_a_missing_or_other_torchrl_is_said(found: str | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(package: str) -> str:
+        if found is None:
+            raise PackageNotFoundError(package)
+        return found
+
+    monkeypatch.setattr("textgym.integrations._versions.version", version)
+    monkeypatch.delitem(sys.modules, "textgym.integrations.torchrl")
+    with pytest.raises(MissingDependencyError if found is None else ConfigurationError, match=said):
+        importlib.import_module("textgym.integrations.torchrl")
 
 
 def test_the_example_trains_without_illegal_tokens(capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,6 +129,8 @@ def test_forbidden_unfinished_and_overlong_texts() -> None:
         pays(completion_ids=[[0.5]], prompt_index=[0])  # type: ignore[list-item]
     with pytest.raises(ConfigurationError, match="2 completion_ids, 1 prompts: expected as many"):
         pays(completion_ids=[[end], [end]], prompt_index=[0])
+    with pytest.raises(ConfigurationError, match="1 completion_ids, 1 prompts, 2 episode_key: expected as many"):
+        pays(completion_ids=[[end]], prompt_index=[0], episode_key=[1, 2])
     assert pays(completion_ids=[], prompt_index=[]) == []
 
 
@@ -162,12 +164,13 @@ def test_other_replies_than_the_partners_are_no_conversation() -> None:
 
 
 def test_chance_comes_from_the_seed_where_no_key_is_given() -> None:
-    ids = trl.reward_function("TextGen/Recommend-v0").task.encode_completion("")
+    ids = trl.reward_function("TextGen/Recommend-v0").task.encode_completion("Silver-Harbour")
     asked: dict[str, Any] = {"completion_ids": [ids] * 64, "prompt_index": [0] * 64}
     first, again, other = (trl.reward_function("TextGen/Recommend-v0", seed=seed) for seed in (0, 0, 1))
     one = first(**asked)
+    assert len(set(one)) > 1
     assert one == again(**asked)
-    assert len(set(map(tuple, (one, first(**asked), other(**asked))))) == (3 if len(set(one)) > 1 else 1)
+    assert len(set(map(tuple, (one, first(**asked), other(**asked))))) == 3
 
 
 # ---- data sets and tokenizers -------------------------------------------------------------------------------------
@@ -181,6 +184,9 @@ def test_data_sets_have_the_prompts_of_a_split() -> None:
     assert [task.prompts.texts[row] for row in train["prompt_index"]] == list(train["prompt"])
     assert list(trl.dataset("TextGen-v0")["prompt"]) == list(train["prompt"])
     assert len(trl.dataset("TextGen-v0", size=100)) == 100
+    for size in (0, -1, 1.5, True):
+        with pytest.raises(ConfigurationError, match=f"size={size}: expected a whole number of at least 1"):
+            trl.dataset("TextGen-v0", size=size)  # type: ignore[arg-type]
     assert trl.dataset("TextGen/Copy-v0")[0]["references"] == ["c a b"]
     assert len(trl.dataset("TextGen/GuessNumber-v0")) > 0  # without splits
 

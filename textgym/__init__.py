@@ -24,10 +24,10 @@ _LAZY = {
 }
 _SUBMODULES = (
     "agents annotators audit automata benchmarks biases checks cli colours comparison_files comparisons "
-    "configuration constraints core davidson env episodes errors evaluation exact factory feedback grammars "
-    "huggingface_models integrations keys language_models metrics ngrams observations overlap pictures playing "
-    "prompts registration rendering returns rewards scales scoring task tasks text_scores tokenizers vector_env "
-    "wrappers writing"
+    "configuration constraints core davidson env episodes errors evaluation exact factory feedback glossary "
+    "grammars huggingface_models integrations keys language_models metrics ngrams observations overlap pictures "
+    "playing prompts registration rendering returns rewards scales scoring task tasks text_scores tokenizers "
+    "vector_env wrappers writing"
 ).split()
 
 __all__ = ["__version__", *_LAZY]

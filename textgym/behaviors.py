@@ -34,9 +34,10 @@ class Behavior:
     rng: np.random.Generator = field(default_factory=np.random.default_rng)
 
     def __post_init__(self) -> None:
-        if is_writer(self.agent) and not hasattr(self.agent, "act"):
+        if is_writer(self.agent):  # it may have act(), too, but that is not how it plays
             raise ConfigurationError(
-                f"{type(self.agent).__name__} writes whole texts; recorded are the choices of an agent with act()"
+                f"{type(self.agent).__name__} writes whole texts; recorded are the choices of an agent that plays by "
+                "act(), such as the one that it searches with"
             )
         self._act = act_of(self.agent)
         if not _is_number(self.epsilon) or not 0.0 <= self.epsilon <= 1.0:
@@ -51,6 +52,11 @@ class Behavior:
     def tells(self) -> bool:
         """Whether the log-probability of every choice is known."""
         return hasattr(self.agent, "log_probs") and not self.deterministic
+
+    def rest(self, lanes: NDArray[np.bool_]) -> None:
+        """Tells an agent that wants to know in which lanes ``(B,)`` nobody reads what it writes."""
+        if hasattr(self.agent, "rest"):
+            self.agent.rest(lanes)
 
     def choose(self, observations: Any, masks: NDArray[np.bool_], starts: NDArray[np.bool_]) -> Choice:
         """One token for each of B rows, and ``(B,)`` their log-probabilities where they are known."""

@@ -74,7 +74,7 @@ def fit_davidson(
     penalty: float = 1.0,
     judge_penalty: float = 1.0,
     tolerance: float = 1e-9,
-    max_iterations: int = 100,
+    max_iterations: int = 500,
 ) -> DavidsonFit:
     """Fits a linear score, and whatever else is asked for, to comparisons by penalised maximum likelihood.
 
@@ -89,7 +89,7 @@ def fit_davidson(
         penalty: Weight of the squared norm of the weights. With 0 there may be no optimum.
         judge_penalty: Weight of the squared logarithms of the reliabilities; must be above 0.
         tolerance: Stops once the norm of the gradient is at most this.
-        max_iterations: Newton steps at most.
+        max_iterations: Newton steps at most; judges who contradict each other need many.
 
     Raises:
         ConfigurationError: for arguments that do not fit together, judgements that all say the same where that leaves

@@ -64,19 +64,32 @@ def minimise(loss: Loss, start: Floats, *, steepness: float, max_iterations: int
         >>> minimise(Bowl(), np.zeros(2), steepness=1e-9).tolist()
         [3.0, 3.0]
     """
-    point = start
+    point, slope = start, loss.slope(start)
     for _ in range(max_iterations):
-        slope = loss.slope(point)
         size = norm(slope.gradient)
         if size <= steepness:
             return point
         step = _newton_step(slope, max(min(0.1, 0.01 * size**0.5) * size, 0.1 * steepness))
-        # Far away a full step can overshoot; close by, the loss cannot tell the last digits apart.
-        now = loss.value(point)
-        while norm(step) > 1e-3 and not loss.value(point + step) <= now:
-            step = 0.5 * step
-        point = point + step
+        point, slope = _walk(loss, point, slope, step)
     raise ConfigurationError(f"no optimum within {max_iterations} steps; raise max_iterations, penalty or tolerance")
+
+
+def _walk(loss: Loss, point: Floats, slope: Slope, step: Floats) -> tuple[Floats, Slope]:
+    """Goes as much of a step as helps; the new point and its slope.
+
+    Far away a full step can overshoot, and the loss says so. Close by, the loss cannot tell the last digits apart, but
+    the gradients can: where the curvature was too small, as one that is only near the true one may be, steps would go
+    to and fro for ever.
+    """
+    now = loss.value(point)
+    while norm(step) > 1e-3 and not loss.value(point + step) <= now:
+        step = 0.5 * step
+    there = loss.slope(point + step)
+    before, after = float((slope.gradient * step).sum()), float((there.gradient * step).sum())
+    if after > -0.5 * before:  # the step went half as far again as it should have, or more
+        step = before / (before - after) * step
+        there = loss.slope(point + step)
+    return point + step, there
 
 
 def _newton_step(slope: Slope, precision: float) -> Floats:

@@ -67,6 +67,8 @@ def record(
     factory = as_factory(env, **kwargs)
     rng = np.random.default_rng(spawn_seed(seed, "recording"))
     behavior = Behavior(agent, epsilon, temperature, deterministic, rng)
+    if hasattr(agent, "meet"):
+        agent.meet(factory)
     if hasattr(agent, "seed_sampling"):
         agent.seed_sampling(spawn_seed(seed, "recorded sampling"))
     origin = Origin.of(factory)
@@ -137,6 +139,7 @@ class _Round:
         starts = going.copy()
         while going.any():
             masks = self._see()
+            self.behavior.rest(~going)
             actions, log_probs = self.behavior.choose(self.observations, masks, starts)
             self.observations, rewards, terminated, truncated, infos = self.vector.step(np.where(going, actions, RESTS))
             self.steps.append((actions, rewards, terminated, truncated))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.errors import ConfigurationError
+from textgym.errors import ConfigurationError, TextGymError
 from textgym.factory import EnvFactory
 from textgym.tokenizers import fingerprint
 
@@ -163,16 +163,18 @@ class Recording:
         Infos that only one side has are left out, since a log-probability of half the data would be of little use.
 
         Raises:
-            ConfigurationError: for recordings of different environments.
+            ConfigurationError: for recordings of different environments, or of different rewards or prompts in one.
         """
         if self.origin is not None and other.origin is not None and not self.origin.is_like(other.origin):
             raise ConfigurationError(f"recordings of {self.origin} and of {other.origin} cannot be joined")
+        if self.envs is not None and other.envs is not None:
+            check_same_terms(self.envs, other.envs)
         episodes = align([*self.episodes, *other.episodes])
         writers = tuple(dict.fromkeys([*self.writers, *other.writers]))
         return Recording(episodes, self.vocab_size, self.origin or other.origin, self.envs or other.envs, writers)
 
     def check_fits(self, envs: EnvFactory) -> None:
-        """Refuses to be learned from for another environment.
+        """Refuses to be learned from for another environment, or another reward as far as rewards are known.
 
         Raises:
             ConfigurationError: naming both.
@@ -188,6 +190,14 @@ class Recording:
         if (self.vocab_size, width) != (here.vocab_size, here.prompt_tokens + here.new_tokens):
             raise ConfigurationError(
                 f"{self.name} has {self.vocab_size} ids and {width} positions, which does not fit {here}"
+            )
+        plain = EnvFactory(envs.env_id, envs.kwargs)  # of metered ones, too, the reward itself
+        rewards = None if self.envs is None else _differences(self.envs, plain).get("reward")
+        if rewards is not None:
+            paid, asked = map(_shown, rewards)
+            raise ConfigurationError(
+                f"{self.name} was paid by {paid}, and not by {asked}; learn for that reward, record data with this "
+                "one, or call learn_offline()"
             )
 
     def transitions(self) -> Transitions:
@@ -210,6 +220,59 @@ class Recording:
         mask = episode.infos.get(MASK)
         size = (len(episode) + 1, self.vocab_size)
         return np.broadcast_to(True, size) if mask is None else mask.astype(bool)
+
+
+def check_same_terms(one: EnvFactory, other: EnvFactory) -> None:
+    """Refuses environments in which the same text is not paid alike, or the same row is another prompt.
+
+    What cannot be made here, since a file is missing for instance, cannot be compared, and is let through.
+
+    Raises:
+        ConfigurationError: says in what they differ.
+    """
+    wrong = _differences(one, other)
+    if wrong:
+        shown = " and ".join(map(_shown, next(iter(wrong.values()))))
+        raise ConfigurationError(
+            f"recordings of {one.env_id} and {other.env_id} cannot be joined: they differ in {' and '.join(wrong)} "
+            f"({shown}); record them with the same arguments"
+        )
+
+
+def _differences(one: EnvFactory, other: EnvFactory) -> dict[str, tuple[Any, Any]]:
+    """What is not the same in both, and what it is there."""
+    if one == other:
+        return {}
+    try:
+        mine, theirs = _terms(one), _terms(other)
+    except TextGymError:
+        return {}
+    return {name: (value, theirs[name]) for name, value in mine.items() if not _is_equal(value, theirs[name])}
+
+
+def _terms(envs: EnvFactory) -> dict[str, Any]:
+    config: Any = envs.single().unwrapped.config  # type: ignore[attr-defined]
+    prompts = config.task.prompts
+    return {
+        "level": config.task.level,
+        "reward": config.task.reward,
+        "reward_timing": config.reward_timing,
+        "illegal_reward": config.scorer().illegal_reward,
+        "options": config.task.settings,
+        "prompts": envs.kwargs.get("prompts") if prompts.is_streamed else list(prompts.texts),
+    }
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except ValueError:  # arrays within
+        return repr(one) == repr(other)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def align(episodes: Sequence[RecordedEpisode]) -> list[RecordedEpisode]:

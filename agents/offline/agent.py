@@ -39,13 +39,18 @@ class OfflineConfig:
     hidden: tuple[int, ...] = (128, 128)  # units of the hidden layers
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigurationError(f"{name}={value!r}: expected a whole number of at least 1")
+        check_count(self, "steps")
+        check_count(self, "batch_size")
         if not self.hidden or any(not isinstance(size, int) or size < 1 for size in self.hidden):
             raise ConfigurationError(f"hidden={self.hidden!r}: expected the sizes of one layer or more")
         check_range(self, "learning_rate", 0.0, 1.0)
+
+
+def check_count(config: Any, name: str) -> None:
+    """Refuses an option that is no whole number of at least 1."""
+    value = getattr(config, name)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{name}={value!r}: expected a whole number of at least 1")
 
 
 def check_range(config: Any, name: str, low: float, high: float) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from textgym.agents.offline.agent import Batch, OfflineAgent, OfflineConfig, PrefixNetwork, check_range
+from textgym.agents.offline.agent import Batch, OfflineAgent, OfflineConfig, PrefixNetwork, check_count, check_range
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class CQLConfig(OfflineConfig):
         super().__post_init__()
         check_range(self, "alpha", -1e-9, 1e6)
         check_range(self, "discount", -1e-9, 1.0)
-        check_range(self, "target_update", 0, 10**9)
+        check_count(self, "target_update")
         check_range(self, "temperature", 0.0, 1e6)
 
 

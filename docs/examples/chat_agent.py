@@ -2,8 +2,9 @@
 
     CHAT_URL=http://127.0.0.1:8000/v1 CHAT_MODEL=qwen python docs/examples/chat_agent.py
 
-The key, where one is needed, is read from TEXTGYM_CHAT_KEY. Without CHAT_URL a stand-in answers on this machine: a
-server that speaks the same protocol, has the best texts by heart, and forgets the form of one answer in twenty.
+Needs: pip install 'textgym[chat]'. The key, where one is needed, is read from TEXTGYM_CHAT_KEY. Without CHAT_URL a
+stand-in answers on this machine: a server that speaks the same protocol, has the best texts by heart, and forgets the
+form of one answer in twenty.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 The manner is CleanRL's; what Gymnasium 1.x and texts ask for is marked with (1) to (4).
 
     python docs/examples/cleanrl_dqn.py --env-id TextGen/Sort-v0 --seed 1
+
+Needs torch.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ class Args:
     buffer_size: int = 100_000  # tokens that are remembered
     learning_starts: int = 2_000  # tokens that are written at random first
     batch_size: int = 128
-    train_frequency: int = 2  # steps of all texts between two updates
+    train_frequency: int = 2  # steps of all texts after which as many updates follow
     target_frequency: int = 1_000  # tokens between two copies to the target network
     learning_rate: float = 1e-3
     gamma: float = 1.0

@@ -3,6 +3,8 @@
 The manner is CleanRL's; what Gymnasium 1.x asks for is marked with (1) to (3).
 
     python docs/examples/cleanrl_ppo.py --env-id TextGen/Sort-v0 --seed 1
+
+Needs torch.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 python docs/examples/rllib_ppo.py
 python docs/examples/rllib_ppo.py --algorithm dqn --num-env-runners 2
+
+Needs: pip install 'textgym[rllib]'.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """PPO with torchrl's own parts: collector, advantages, loss, masked categorical policy.
 
-python docs/examples/torchrl_ppo.py
+python docs/examples/torchrl_ppo.py  (needs: pip install 'textgym[torchrl]')
 """
 
 from __future__ import annotations

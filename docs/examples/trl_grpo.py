@@ -1,6 +1,6 @@
 """GRPO with TRL: a small model from scratch, its texts written under the environment's masks, no network.
 
-python docs/examples/trl_grpo.py
+python docs/examples/trl_grpo.py  (needs: pip install 'textgym[trl]')
 """
 
 from __future__ import annotations

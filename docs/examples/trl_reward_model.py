@@ -2,6 +2,8 @@
 
 python docs/examples/trl_reward_model.py
 python docs/examples/trl_reward_model.py --preferences preferences.jsonl --out models/reward
+
+Needs: pip install 'textgym[trl]'.
 """
 
 from __future__ import annotations

@@ -17,6 +17,9 @@ from textgym.cli import (
     compare,
     comparing,
     compatibility,
+    doctor,
+    grade,
+    lab,
     label,
     label_queries,
     label_serve,
@@ -30,13 +33,14 @@ from textgym.cli import (
     rm,
     training,
     tuning,
+    zoo,
 )
 from textgym.errors import TextGymError
 
 USAGE_ERROR = 2
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Reinforcement learning on text."
+    no_args_is_help=True, pretty_exceptions_enable=False, help="Reinforcement learning on text."
 )
 
 
@@ -61,6 +65,7 @@ app.command("list")(listing.list_envs)
 app.command()(listing.info)
 app.command()(play.play)
 app.command()(check.check)
+app.command()(doctor.doctor)
 app.command()(training.agents)
 app.command()(training.train)
 app.command()(training.generate)
@@ -69,6 +74,7 @@ app.command()(audit.audit)
 app.command()(rlhf.rlhf)
 app.command("new-task")(new_task.new_task)
 app.command("overopt")(overopt.overopt)
+app.command()(grade.grade)
 
 bench = typer.Typer(no_args_is_help=True, help="Compare agents and measure speed.")
 bench.command()(comparing.run)
@@ -104,6 +110,18 @@ labelling.command("import")(label.bring_in)
 labelling.command()(label.merge)
 labelling.command()(label_queries.queries)
 app.add_typer(labelling, name="label")
+
+bug_zoo = typer.Typer(no_args_is_help=True, help="Programs with a silent bug, to be found, explained and mended.")
+bug_zoo.command("list")(zoo.list_zoo)
+bug_zoo.command()(zoo.show)
+bug_zoo.command()(zoo.run)
+bug_zoo.command()(zoo.check)
+app.add_typer(bug_zoo, name="zoo")
+
+lab_hour = typer.Typer(no_args_is_help=True, help="An hour in which a class is the annotator.")
+lab_hour.command()(lab.handout)
+lab_hour.command()(lab.report)
+app.add_typer(lab_hour, name="lab")
 
 
 def _tell_of_set(words: list[str]) -> None:

@@ -50,12 +50,15 @@ def record(
     from textgym.integrations import minari
     from textgym.keys import spawn_seed
     from textgym.recorder import record as record_episodes
+    from textgym.recordings import check_same_terms
 
     named = agent or ["uniform"]
     values = read_settings(settings, env_config)
     place = minari.check_place(out or _default_name(env, values, named), overwrite=overwrite)
     cast = [_load(name, seed, trust) for name in named]
-    factories = [_factory(name, env, values) for name in named]
+    factories = _factories(named, env, values)
+    for factory in factories[1:]:
+        check_same_terms(factories[0], factory)  # before anything is recorded in vain
     one_thread()
     parts = []
     for row, (name, writer, factory) in enumerate(zip(named, cast, factories, strict=True)):
@@ -101,12 +104,17 @@ def _load(name: str, seed: int, trust: bool) -> Any:
     return load_agent(name, trust=trust)
 
 
-def _factory(name: str, env: str, values: dict[str, Any]) -> EnvFactory:
-    """The environment with the arguments that the agent was trained with, where it was trained in this one."""
+def _factories(named: list[str], env: str, values: dict[str, Any]) -> list[EnvFactory]:
+    """The environment of each agent, with the arguments that it was trained with, where it was trained in this one.
+
+    Agents that were not play in the environment of the first one that was, so that all are paid alike.
+    """
     from textgym.factory import EnvFactory
 
-    saved = saved_factory(Path(name), None, {})
-    return saved_factory(Path(name), env, values) if saved.env_id == env else EnvFactory(env, values)
+    saved = [saved_factory(Path(name), None, {}) if Path(name).exists() else None for name in named]
+    mine = [found if found is not None and found.env_id == env else None for found in saved]
+    first = next((found for found in mine if found is not None), EnvFactory(env))
+    return [EnvFactory(env, {**(found or first).kwargs, **values}) for found in mine]
 
 
 def _tell_log_probs(recording: Any) -> str:

@@ -117,9 +117,10 @@ class TokenizedEnv(gym.Env[Any, Any]):
         super().reset(seed=seed)
         text, found = self.env.reset(seed=seed, options=options)
         self.history.clear()
-        self._over, self._written = False, 0
+        self._over, self._written = True, 0  # until it is clear that the episode can be played
         self.history.hear(_check_text(text, self.env), end=[])
         self._ask_for_commands(found, over=False)
+        self._over = False
         return self._observe(), {**own_copy(found), "reply": text, **self._mask_info()}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:

@@ -44,12 +44,17 @@ def dataset(env: str | EnvFactory, *, split: str | None = None, size: int | None
         A ``datasets.Dataset`` with the columns ``prompt`` (a text; for tokenizers with a chat template, messages),
         ``prompt_index`` (by which rewards find it) and, where there are any, ``references``.
 
+    Raises:
+        ConfigurationError: for a size that is none, and environments that are not textgym's.
+
     Example:
         >>> dataset("TextGen-v0", level="tiny")[0]
         {'prompt': 'praise the movie', 'prompt_index': 0}
     """
     from datasets import Dataset
 
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        raise ConfigurationError(f"size={size!r}: expected a whole number of at least 1")
     factory = _factory(env, kwargs if split is None else {**kwargs, "split": split})
     task, base = factory.task(), factory.single().unwrapped
     rows = task.prompts.rows(base.config.split)  # type: ignore[attr-defined]
@@ -172,11 +177,13 @@ class EnvironmentReward:
             **columns: Other columns, not used.
 
         Raises:
+            ConfigurationError: for columns of different lengths.
             PromptError: for a prompt that the task has not, and a completion that stops before its text has ended.
         """
         if prompt_index is None:
             prompt_index = [self.task.prompts.index_of(text_of(prompt)) for prompt in prompts or ()]
-        check_lengths(completion_ids=completion_ids, prompts=prompt_index)
+        keys = {} if episode_key is None else {"episode_key": episode_key}
+        check_lengths(completion_ids=completion_ids, prompts=prompt_index, **keys)
         self._calls += 1
         seed = spawn_seed(self._seed, "scores", str(self._calls))
         returns, illegal, batch = self._replay(prompt_index, completion_ids, keys=episode_key, seed=seed)

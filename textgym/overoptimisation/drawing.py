@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from textgym.overoptimisation.results import BEST_OF_N, TILTED, Cell, Curve, Study
 from textgym.overoptimisation.tables import group_curves
+from textgym.pictures.charts import COLOURS, ticks
 from textgym.pictures.svg import (
     INK,
     MARGIN,
@@ -29,8 +29,6 @@ from textgym.pictures.svg import (
     words_piece,
 )
 
-COLOURS = ("#0072b2", "#c44f00", "#00805e", "#a84f83", "#8a6d00", "#4d5a68")
-"""Those of Okabe and Ito, which colour-blind people can tell apart, darkened for a white card."""
 DASHES = {"proxy": "6 4", BEST_OF_N: "1.5 3"}
 
 PANEL, HEIGHT, LEFT, TOP, BOTTOM, GAP = 290.0, 210.0, 40.0, 24.0, 34.0, 14.0
@@ -194,20 +192,6 @@ def _frame(axes: Axes, name: str) -> Iterator[str]:
         x, _ = axes(tick, axes.low)
         yield text(x, floor + 10.0, _number(tick), size=SMALL, fill=SOFT, text_anchor="middle")
     yield text((left + right) / 2, floor + 24.0, "√KL from the reference", size=SMALL, fill=SOFT, text_anchor="middle")
-
-
-def ticks(low: float, high: float, *, about: int = 5) -> list[float]:
-    """Round numbers within a range.
-
-    Example:
-        >>> ticks(-1.2, 2.1)
-        [-1.0, 0.0, 1.0, 2.0]
-    """
-    raw = (high - low) / about
-    size = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * size for factor in (1, 2, 2.5, 5, 10) if factor * size >= raw * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(index * step, 10) + 0.0 for index in range(first, last + 1)]
 
 
 def _number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of values, as SVG: what each token is worth, what an agent learned of it, and what it does.
+"""Pictures of values, as SVG: what tokens are worth, what an agent learned of it and does, and lines in a chart.
 
 Example:
     >>> from textgym.exact import solve
@@ -7,7 +7,8 @@ Example:
     1
 """
 
+from textgym.pictures.charts import line_chart
 from textgym.pictures.tables import q_table
 from textgym.pictures.trees import prefix_tree
 
-__all__ = ["prefix_tree", "q_table"]
+__all__ = ["line_chart", "prefix_tree", "q_table"]

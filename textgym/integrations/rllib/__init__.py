@@ -7,7 +7,7 @@ own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 import textgym.registration
 from textgym.errors import ConfigurationError
+from textgym.factory import EnvFactory, as_factory
 from textgym.integrations._versions import require
 
-require("ray", "rllib", "2.50", "2.61")
+require("ray", "rllib", "2.60", "2.61")
 for _package, _below in (("dm_tree", "1"), ("lz4", "5"), ("ormsgpack", "2")):
     require(_package, "rllib", "0", _below)
 
@@ -38,6 +39,7 @@ __all__ = [
     "MaskedDQN",
     "MaskedPPO",
     "MinibatchDQNLearner",
+    "Player",
     "TextEpisodeReplayBuffer",
     "adapt",
     "count_illegal",
@@ -50,7 +52,7 @@ __all__ = [
 
 def adapt(
     config: AlgorithmConfig,
-    env_id: str = "TextGen-v0",
+    env_id: str | EnvFactory = "TextGen-v0",
     *,
     num_envs: int = 64,
     num_env_runners: int = 0,
@@ -59,9 +61,11 @@ def adapt(
 ) -> AlgorithmConfig:
     """Puts an environment and the module with masks into a config of RLlib, which is changed and returned.
 
+    Callbacks for the end of an episode that the config has stay in it.
+
     Args:
         config: A PPOConfig or DQNConfig.
-        env_id: A registered id; one of another package as ``"package:Id-v0"``, so that workers find it.
+        env_id: A registered id, or a factory; one of another package as ``"package:Id-v0"``, so that workers find it.
         num_envs: Lanes of each env runner.
         num_env_runners: Processes that write texts; 0 writes them in this one.
         hidden: Widths of the networks' layers.
@@ -79,7 +83,8 @@ def adapt(
     kind = MaskedPPO if isinstance(config, PPOConfig) else MaskedDQN if isinstance(config, DQNConfig) else None
     if kind is None:
         raise ConfigurationError(f"{type(config).__name__}: expected a PPOConfig or DQNConfig")
-    arguments = {"env_id": env_id, **_asked(env_id, kwargs)}
+    factory = as_factory(env_id, **kwargs)
+    arguments = {"env_id": factory.env_id, **_asked(factory.env_id, factory.kwargs)}
     envs = make_env({**arguments, "num_envs": 1})
     check_spaces(envs.single_observation_space, envs.single_action_space)
     envs.close()
@@ -90,7 +95,7 @@ def adapt(
         num_envs_per_env_runner=num_envs,
         gym_env_vectorize_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT,
     )
-    config.callbacks(on_episode_end=count_illegal)
+    config.callbacks(on_episode_end=[*_callbacks(config), count_illegal])
     return config.rl_module(rl_module_spec=RLModuleSpec(module_class=kind, model_config={"hidden": tuple(hidden)}))
 
 
@@ -100,21 +105,28 @@ def count_illegal(*, episode: Any, metrics_logger: Any, **kwargs: Any) -> None:
     metrics_logger.log_value("illegal_texts", int(reason == "illegal"), reduce="lifetime_sum")
 
 
-def _asked(env_id: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+def _callbacks(config: AlgorithmConfig) -> list[Any]:
+    """What the config calls at the end of an episode, without what counts illegal texts."""
+    given = config.callbacks_on_episode_end
+    there = list(given) if isinstance(given, Sequence) else [] if given is None else [given]
+    return [callback for callback in there if callback is not count_illegal]
+
+
+def _asked(env_id: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments with those that the modules ask of an environment of textgym."""
     if env_id.removeprefix("textgym:") not in textgym.registration.env_ids():
-        return kwargs
+        return dict(kwargs)
     for name, wanted in (("observation", "dict"), ("include_mask", True)):
         if kwargs.get(name, wanted) != wanted:
             raise ConfigurationError(f"{name}: the modules for RLlib need {name}={wanted!r}; leave it out")
     return {**kwargs, "observation": "dict", "include_mask": True}
 
 
-def ppo_config(env_id: str = "TextGen-v0", *, total_steps: int = 150_000, **kwargs: Any) -> PPOConfig:
+def ppo_config(env_id: str | EnvFactory = "TextGen-v0", *, total_steps: int = 150_000, **kwargs: Any) -> PPOConfig:
     """PPO with settings that learn short texts; change them as with any config, and call ``build_algo()``.
 
     Args:
-        env_id: A registered id.
+        env_id: A registered id, or a factory.
         total_steps: Tokens over which the bonus for entropy falls to 0.
         **kwargs: See :func:`adapt`.
     """
@@ -134,11 +146,11 @@ def ppo_config(env_id: str = "TextGen-v0", *, total_steps: int = 150_000, **kwar
     )
 
 
-def dqn_config(env_id: str = "TextGen-v0", *, total_steps: int = 100_000, **kwargs: Any) -> DQNConfig:
+def dqn_config(env_id: str | EnvFactory = "TextGen-v0", *, total_steps: int = 100_000, **kwargs: Any) -> DQNConfig:
     """Double DQN with settings that learn short texts; change them as with any config, and call ``build_algo()``.
 
     Args:
-        env_id: A registered id.
+        env_id: A registered id, or a factory.
         total_steps: Tokens, over the first half of which chance falls from 1 to 0.05.
         **kwargs: See :func:`adapt`.
     """
@@ -163,23 +175,43 @@ def dqn_config(env_id: str = "TextGen-v0", *, total_steps: int = 100_000, **kwar
     )
 
 
-def player(trained: Any) -> Callable[..., NDArray[np.int64]]:
+def player(trained: Any) -> Player:
     """What :func:`textgym.evaluate` plays: the module of an algorithm, or a module itself.
 
     A DQN is greedy always; a PPO policy is sampled from where ``deterministic=False`` asks for it.
     """
-    module = trained.get_module() if hasattr(trained, "get_module") else trained
+    return Player(trained.get_module() if hasattr(trained, "get_module") else trained)
 
-    def act(
-        observations: Any, action_masks: Any, *, deterministic: bool = True, episode_starts: Any = None
+
+class Player:
+    """See :func:`player`; what it draws goes by the seed of the evaluation."""
+
+    def __init__(self, module: Any) -> None:
+        self._module, self._generator = module, torch.Generator()
+
+    def seed_sampling(self, seed: int) -> None:
+        """Starts the random numbers anew."""
+        self._generator.manual_seed(seed)
+
+    def __call__(
+        self, observations: Any, action_masks: Any, *, deterministic: bool = True, episode_starts: Any = None
     ) -> NDArray[np.int64]:
-        tokens = observations[TOKENS] if isinstance(observations, Mapping) else observations
-        seen = {TOKENS: torch.as_tensor(tokens), MASK: torch.as_tensor(action_masks)}
-        found = module.forward_inference({Columns.OBS: seen})
-        if Columns.ACTIONS in found:
-            return found[Columns.ACTIONS].numpy()
-        logits = found[Columns.ACTION_DIST_INPUTS]
-        chosen = logits.argmax(-1) if deterministic else torch.multinomial(logits.softmax(-1), 1).squeeze(-1)
-        return chosen.numpy()
+        """One token for each row.
 
-    return act
+        Raises:
+            ConfigurationError: for observations that are no token ids.
+        """
+        tokens = np.asarray(observations[TOKENS] if isinstance(observations, Mapping) else observations)
+        if tokens.ndim != 2 or tokens.dtype.kind not in "iu":
+            raise ConfigurationError(
+                f"observations of shape {tokens.shape} and type {tokens.dtype}: the modules read token ids; use "
+                "observation='tokens' or 'dict'"
+            )
+        seen = {TOKENS: torch.as_tensor(tokens), MASK: torch.as_tensor(action_masks)}
+        found = self._module.forward_inference({Columns.OBS: seen})
+        if Columns.ACTIONS in found:
+            return np.asarray(found[Columns.ACTIONS].numpy())
+        logits = found[Columns.ACTION_DIST_INPUTS]
+        if deterministic:
+            return np.asarray(logits.argmax(-1).numpy())
+        return np.asarray(torch.multinomial(logits.softmax(-1), 1, generator=self._generator).squeeze(-1).numpy())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,12 +41,22 @@ def make_env(context: Mapping[str, Any]) -> VectorEnv[Any, Any, Any]:
 
 
 class _OwnSeeds(AnyVectorWrapper):
-    """RLlib numbers its runners' seeds, an environment those of its lanes: so lanes of two runners would be twins."""
+    """RLlib numbers its runners' seeds, an environment those of its lanes: so lanes of two runners would be twins.
+
+    Where whole episodes are sampled, a runner resets with its one seed every time: without the count of these resets
+    all training would be on the first texts of the lanes.
+    """
+
+    def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
+        super().__init__(env)
+        self._resets = Counter[int]()
 
     def reset(self, *, seed: int | list[int | None] | None = None, options: Any = None) -> Any:
         seeds: Any = seed
         if isinstance(seed, int):
-            source = np.random.SeedSequence(seed, spawn_key=(zlib.crc32(b"rllib"),))
+            again = (self._resets[seed],) if self._resets[seed] else ()
+            self._resets[seed] += 1
+            source = np.random.SeedSequence(seed, spawn_key=(zlib.crc32(b"rllib"), *again))
             seeds = source.generate_state(self.num_envs).tolist()
         return self.env.reset(seed=seeds, options=options)
 

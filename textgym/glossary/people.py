@@ -1,0 +1,217 @@
+"""What is written down about judgements, reward models and their optimisation."""
+
+from __future__ import annotations
+
+from textgym.glossary.entries import Log, Metric
+
+RLHF = Log(
+    "rlhf",
+    "The loop from comparisons to an agent",
+    "`report.json` of `textgym rlhf`",
+    "One entry a round; [the loop](rlhf.md).",
+    (
+        Metric("round", "", "number of the round, from 1 on"),
+        Metric("comparisons", "count", "made in this round"),
+        Metric("learned_from", "count", "comparisons that the reward model has seen, earlier rounds included"),
+        Metric("choices.CHOICE", "count", "how often left, right, tie or skip was said"),
+        Metric(
+            "agreement_with_gold",
+            "share",
+            "decided comparisons whose chosen text has the higher gold score",
+            "1; 0.5 is chance",
+        ),
+        Metric("reward_model.PART.judgements", "count", "judgements of the training or the held-out prompts"),
+        Metric("reward_model.PART.NAME", "as on the card", "how well the reward model explains them, below"),
+        Metric("measures[].NAME", "as in a record", "an evaluation of the agent"),
+        Metric("steps", "tokens", "written in training"),
+        Metric("reward_calls", "texts", "scored in training"),
+        Metric("seconds.STAGE", "seconds", "time of the stages sample, label, fit and train that were done now", "low"),
+    ),
+)
+
+CARD = Log(
+    "card",
+    "The card of a reward model",
+    "`metrics` of a reward model's `card.json`, for `training` and `held out` prompts",
+    "Written by `textgym rm train`; [reward models](reward_models.md).",
+    (
+        Metric("judgements", "count", "judgements that were predicted"),
+        Metric(
+            "log loss",
+            "nats a judgement",
+            "mean of −log of the probability of what was said",
+            "low; log 2 = 0.693 is a coin, ties aside",
+        ),
+        Metric("Brier", "0 to 2", "mean squared distance of the three probabilities from what was said", "low"),
+        Metric(
+            "accuracy",
+            "share",
+            "judgements whose likeliest choice was made",
+            "high; judges who contradict each other set a ceiling",
+        ),
+        Metric("its standard error", "share", "of the accuracy; judgements of one pair count as one witness", "low"),
+    ),
+)
+
+MODEL_REPORT = Log(
+    "model report",
+    "The report on a reward model",
+    "`textgym rm report --json`",
+    "What is to be known before an agent is trained on it.",
+    (
+        Metric("model.NAME", "", "kind, members and how they are joined"),
+        Metric("data.NAME", "count", "judgements, ties, texts and prompts that were looked at"),
+        Metric(
+            "measures.NAME",
+            "as on the card",
+            "the numbers of the card, and `ECE`: the mean distance of predicted from observed shares",
+            "low; accuracy high",
+        ),
+        Metric(
+            "ceiling",
+            "share",
+            "accuracy of whoever knew every probability, as far as it is known",
+            "accuracy close to it",
+        ),
+        Metric("ceiling_from", "text", "what that was computed from"),
+        Metric(
+            "calibration.NAME",
+            "share or count",
+            "predicted and observed shares by bin, with their counts",
+            "predicted = observed",
+        ),
+        Metric(
+            "margins[].NAME",
+            "reward, count or share",
+            "from, to, judgements and accuracy by size of the difference in reward",
+            "accuracy rises with the margin",
+        ),
+        Metric(
+            "drivers[].NAME",
+            "",
+            "features that move the judges though the true score does not: biases",
+            "none alarming",
+        ),
+        Metric(
+            "leftovers[].NAME",
+            "",
+            "features that move the judges in ways that the model does not explain",
+            "none alarming",
+        ),
+        Metric(
+            "correlations.FEATURE.SCORE",
+            "−1 to 1",
+            "correlation of a feature with reward or gold among texts of one prompt",
+            "the same for reward and gold",
+        ),
+        Metric("members.NAME", "share", "accuracy of each member, and its standard deviation over members"),
+        Metric(
+            "disagreement.NAME",
+            "−1 to 1",
+            "rank correlation of the members' disagreement with the model's error (ensembles)",
+            "high: doubt is a warning one can use",
+        ),
+        Metric(
+            "best_of.NAME",
+            "gold",
+            "true score of the model's pick of four texts, of the best and the average one, and the share of the way",
+            "share of the way 1",
+        ),
+        Metric("judges[].NAME", "", "what each member has learned of the judges: sharpness, ties, side, reliabilities"),
+        Metric("remarks", "texts", "what a reader should know first"),
+        Metric("alarms", "names", "features that drive the judges although they should not matter", "none"),
+    ),
+)
+
+CLASSIFIER = Log(
+    "classifier",
+    "The card of a classifier",
+    "quality of a classifier that `textgym rm train --labels` has fitted",
+    "On texts that it has not seen; [judges](judges.md).",
+    (
+        Metric("texts", "count", "N"),
+        Metric("accuracy", "share", "texts with the right label", "high; compare with the baseline"),
+        Metric("baseline", "share", "accuracy of who always says the commonest label"),
+        Metric("macro_f1", "0 to 1", "mean of the labels' F1 scores, each label counting the same", "1"),
+        Metric("loss", "nats a text", "mean cross-entropy", "low"),
+        Metric(
+            "calibration_error",
+            "0 to 1",
+            "mean distance between confidence and accuracy over 15 bins of confidence",
+            "0",
+        ),
+        Metric("confusion", "counts", "label by row, what the classifier says by column", "all on the diagonal"),
+        Metric("f1", "0 to 1", "F1 score of each label", "1"),
+        Metric("bins", "", "confidence, accuracy and texts of each bin", "confidence = accuracy"),
+    ),
+)
+
+OVEROPTIMISATION = Log(
+    "overoptimisation",
+    "Curves of over-optimisation",
+    "`points.csv`, `summary.csv`, `fits.csv` and `texts.csv` of `textgym overopt`",
+    "How the true score moves while a proxy is optimised; [when the reward is hacked](overoptimisation.md).",
+    (
+        Metric("model", "name", "class of the proxy, or name of a reward or agent"),
+        Metric("pairs", "count", "comparisons that it learned from"),
+        Metric("noise", "share", "comparisons that were turned around"),
+        Metric("seed", "", "of pairs and judgements"),
+        Metric("seeds", "count", "how many seeds a mean is over"),
+        Metric("method", "name", "`tilted`, `best-of-n` or `agent`"),
+        Metric("strength", "", "n, or the proxy's standard deviation divided by the temperature"),
+        Metric("kl", "nats a text", "divergence from the reference"),
+        Metric("kl_error", "nats a text", "its standard error; 0 where it is exact", "low"),
+        Metric("kl_formula", "nats a text", "log n − (n − 1)/n, an upper bound for best-of-n"),
+        Metric("distance", "√nats", "√kl, the usual axis"),
+        Metric("proxy", "gold's scale", "mean of the proxy"),
+        Metric("proxy_error", "gold's scale", "its standard error", "low"),
+        Metric("gold", "gold", "mean true score", "high"),
+        Metric("gold_error", "gold", "its standard error", "low"),
+        Metric("start", "gold", "gold of the reference"),
+        Metric("peak", "gold", "highest gold of a curve", "high"),
+        Metric("peak_distance", "√nats", "where that is", "far: the proxy bears much optimisation"),
+        Metric("end", "gold", "gold at the end of the curve", "high"),
+        Metric("end_distance", "√nats", "where that is"),
+        Metric("drop", "gold", "peak − end", "0: nothing is lost to hacking"),
+        Metric("least_drop", "gold", "smallest of any seed", "0"),
+        Metric("most_drop", "gold", "largest of any seed", "0"),
+        Metric("form", "name", "formula of Gao et al. that was fitted"),
+        Metric("formula", "", "the formula in words"),
+        Metric("alpha", "gold / √nats", "its slope at the start"),
+        Metric("beta", "", "how fast the slope falls", "small"),
+        Metric("r_squared", "", "share of the variance that the formula explains", "1"),
+        Metric("error", "gold", "root of the mean squared residual", "low"),
+        Metric("largest_residual", "gold", "largest distance of a point from the formula", "low"),
+        Metric("residuals", "gold", "all of them"),
+        Metric("place", "name", "`start`, `peak` or `end` of the curve"),
+        Metric("prompt", "text", "prompt of an excerpt"),
+        Metric("text", "text", "what the tilted policy writes there"),
+    ),
+)
+
+SHEET = Log(
+    "sheet",
+    "The agreement sheet",
+    "`agreement.csv` and `annotators.csv` of `textgym label export --sheet`",
+    "How far people agree, and how each of them did; [agreement](agreement.md).",
+    (
+        Metric("percent", "share", "pairs of judgements on one pair of texts that agree", "1"),
+        Metric("cohen", "−1 to 1", "Cohen's κ: agreement beyond chance of two annotators", "1; 0 is chance"),
+        Metric("fleiss", "−1 to 1", "Fleiss' κ: the same for many", "1; 0 is chance"),
+        Metric("nominal", "−1 to 1", "Krippendorff's α, where all disagreements weigh the same", "1; 0 is chance"),
+        Metric("ordinal", "−1 to 1", "Krippendorff's α, where a tie lies between left and right", "1; 0 is chance"),
+        Metric("annotator", "name", "who"),
+        Metric("judgements", "count", "how many"),
+        Metric("skips", "count", "pairs that were skipped"),
+        Metric("consistent", "count", "repeats that were answered as before", "all repeats"),
+        Metric("repeats", "count", "pairs that were shown twice, with swapped sides"),
+        Metric("left_share", "share", "left among decided choices", "near 0.5"),
+        Metric("left_p", "probability", "of such a share where sides do not matter", "not tiny"),
+        Metric("checks_passed", "count", "attention checks that were passed", "all checks"),
+        Metric("checks", "count", "attention checks that were shown"),
+        Metric("median_seconds", "seconds", "median time of a judgement"),
+        Metric("too_fast_share", "share", "judgements that were faster than one can read", "0"),
+        Metric("agrees_with_others", "share", "agreement with whoever judged the same pair", "high"),
+        Metric("remarks", "texts", "where to look", "empty"),
+    ),
+)
