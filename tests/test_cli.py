@@ -193,7 +193,7 @@ def test_an_agent_of_ones_own_is_saved_and_loaded_with_trust(tmp_path: Path) -> 
         "    def learn(self, envs, total_steps): envs.vector(2).reset()\n"
         "    def act(self, observations, action_masks=None, *, deterministic=True, episode_starts=None):\n"
         "        return np.argmax(action_masks, axis=1)\n"
-        "    def save(self, path): (path.mkdir(parents=True), (path / 'agent.json').write_text('{}'))\n"
+        "    def save(self, path): pass\n"
         "    @classmethod\n"
         "    def load(cls, path): return cls()\n",
         encoding="utf-8",
