@@ -22,8 +22,9 @@ proof: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/generate_environments.py --check
 	$(BIN)/python docs/generate_glossary.py --check
-	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
-	$(BIN)/python docs/course/renew_outputs.py --check --executed docs/_build/jupyter_execute/course
+	$(BIN)/python docs/generate_zoo.py --check
+	$(BIN)/python -m sphinx -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html
+	$(BIN)/python docs/course/renew_outputs.py --check --executed docs/_build/jupyter_execute
 
 # Asks every server that a page links to, so it needs the network and is no part of `make docs`.
 linkcheck: $(READY)

@@ -84,13 +84,13 @@ def write(app: Sphinx) -> None:
 
 
 def shorten(body: str) -> str:
-    """The same page in fewer bytes: signatures hold a wrapper around each word that nothing styles.
+    """The same page in fewer bytes: signatures hold wrappers around words and spaces that nothing styles.
 
     Example:
-        >>> shorten('<em><span class="pre">x</span></em>')
-        '<em>x</em>'
+        >>> shorten('<em><span class="pre">x</span><span class="w"> </span>=</em>')
+        '<em>x =</em>'
     """
-    return re.sub(r'<span class="pre">([^<]*)</span>', r"\1", body)
+    return re.sub(r'<span class="pre">([^<]*)</span>', r"\1", body).replace('<span class="w"> </span>', " ")
 
 
 def lighten(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object) -> None:

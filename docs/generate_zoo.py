@@ -67,7 +67,7 @@ EXHIBIT = """\
 
 ![{alt}](zoo/{name}.svg)
 
-| | as it is | mended |
+| number | as it is | mended |
 | --- | ---: | ---: |
 {rows}
 

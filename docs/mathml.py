@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from typing import Any
 
 from docutils import nodes
-from docutils.utils.math import MathError, pick_math_environment
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -17,14 +18,11 @@ LOGGER = logging.getLogger(__name__)
 def convert(node: nodes.Element, *, block: bool) -> str:
     """The MathML of an equation; one that cannot be read is a warning, which fails the build."""
     code = re.sub(r"\\dots(?![a-zA-Z])", r"\\ldots", node.astext().strip()).replace(r"\middle", "")
-    if block and r"\begin" not in code and "\\\\" in code:
-        environment = pick_math_environment(code)
-        code = f"\\begin{{{environment}}}{code}\\end{{{environment}}}"
     try:
         return str(tex2mathml(code, as_block=block))
     except MathError as error:
         LOGGER.warning("this equation cannot be read: %s: %s", error, code, location=node)
-        return f"<code>{nodes.unescape(code)}</code>"
+        return f"<code>{escape(code)}</code>"
 
 
 def visit_inline(translator: Any, node: nodes.math) -> None:

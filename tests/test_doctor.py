@@ -105,13 +105,8 @@ def test_packages_of_other_systems_are_not_missed(monkeypatch: pytest.MonkeyPatc
 
 def complete(line: str) -> list[str]:
     """What bash would offer, as its completion function asks for it."""
-    words = line.split(" ")
-    question = {"_TEXTGYM_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
-    code = "import sys; sys.argv = ['textgym']; from textgym.cli import main; main()"
-    found = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, **question}, capture_output=True, text=True, check=False
-    )
-    return found.stdout.split()
+    question = {"_TEXTGYM_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    return CliRunner().invoke(app, [], prog_name="textgym", env=question).output.split()
 
 
 def test_the_shell_completes_commands_and_options() -> None:
@@ -120,10 +115,9 @@ def test_the_shell_completes_commands_and_options() -> None:
     assert "--steps" in complete("textgym train --st")
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_can_be_shown(shell: str) -> None:
-    code = f"import sys; sys.argv = ['textgym', '--show-completion', {shell!r}]; from textgym.cli import main; main()"
+def test_the_completion_can_be_shown() -> None:
+    code = "import sys; sys.argv = ['textgym', '--show-completion', 'bash']; from textgym.cli import main; main()"
     environment = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
-    assert "_TEXTGYM_COMPLETE" in found.stdout
+    assert "_TEXTGYM_COMPLETE=complete_bash" in found.stdout

@@ -49,7 +49,7 @@ def heads(*tables: str) -> set[str]:
 
 def training_names() -> Iterable[str]:
     pytest.importorskip("transformers")
-    quick = {"layers": 1, "width": 16, "heads": 2, "texts": 32, "lanes": 16, "sft_steps": 0}
+    quick = {"layers": 1, "width": 16, "heads": 2, "texts": 16, "lanes": 16, "sft_steps": 0}
     options: dict[str, dict[str, Any]] = {
         "sft": {"layers": 1, "width": 16, "heads": 2, "steps": 2},
         "grpo": {**quick, "exact_every": 1},
@@ -60,7 +60,7 @@ def training_names() -> Iterable[str]:
     }
     for name, config in options.items():
         agent: Any = make_agent(name, seed=0, **config)
-        agent.learn(TINY, 600)
+        agent.learn(TINY, 150)
         for row in agent.log.rows:
             yield from row
 

@@ -14,7 +14,7 @@ import pytest
 from grading_local import KeepingStudent, solution, wrong_solution
 
 from textgym.cli import main
-from textgym.course import grading
+from textgym.course import grading, sandbox_folders
 from textgym.course.assignment import Assignment, Finding, Part, generator, near
 from textgym.course.sandbox import Student
 from textgym.course.wire import Decoder, Encoder, WireError, function
@@ -214,6 +214,43 @@ def test_a_submission_cannot_send_what_only_the_grader_may(data: dict[str, Any])
         Decoder().decode(data)
 
 
+CHEATS = {
+    "it says that it is right": """
+import sys
+import numpy as np
+import textgym.course.wire
+class Right(float):
+    def __eq__(self, other): return True
+    __hash__ = float.__hash__
+def episode_return(rewards, gamma): return Right(1.0)
+def legal_actions(problem, state): return Right(1.0)
+""",
+    "it patches the grader": """
+from textgym.course import assignment, report
+assignment.near = lambda *args: True
+report.PartReport.points = 100
+def episode_return(rewards, gamma): return 0.5
+""",
+    "it writes a grade": """
+import json, os
+with open("results.json", "w") as file: json.dump({"score": 100}, file)
+print(json.dumps({"score": 100, "value": 1}))
+os._exit(0)
+""",
+}
+
+
+@pytest.mark.parametrize("name", CHEATS)
+def test_cheating_earns_nothing(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "cheat.py"
+    file.write_text(CHEATS[name], encoding="utf-8")
+    found = grading.grade("week1", file, student="ada")
+    assert found.points == 0
+    assert found.possible == 100
+    assert all(part.sentences for part in found.parts)
+    assert [path.name for path in tmp_path.iterdir()] == ["cheat.py"]
+
+
 # ---- the command ---------------------------------------------------------------------------------------------------
 
 
@@ -243,6 +280,18 @@ def test_grading_from_the_command_line(
     assert len(json.loads(results.read_text(encoding="utf-8"))["test_file_results"]) == 4
 
 
+def test_insisting_on_confinement_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is no fault of the submission: the command fails, and nobody gets 0 points."""
+    monkeypatch.setattr(sandbox_folders, "confined_command", lambda *_: "the kernel says no")
+    file = tmp_path / "mine.py"
+    file.write_text(solution("week1"), encoding="utf-8")
+    words = ("grade", "week1", "--submission", str(file), "--student", "ada", "--confine")
+    assert textgym(monkeypatch, *words) == 2
+    assert "error: this system cannot confine a submission (the kernel says no)" in capsys.readouterr().err
+
+
 def test_explaining_and_templates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -266,7 +315,7 @@ def test_explaining_and_templates(
         (("week1", "--student", " ", "--submission", __file__), "an empty student id"),
         (("week1", "--student", "ada", "--submission", "nowhere.py"), "'nowhere.py' cannot be read"),
         (("week1", "--student", "ada", "--submission", sys.executable), "is no UTF-8 text"),
-        (("week1", "--student", "ada", "--format", "oter"), "unknown format 'oter'. Did you mean 'otter'?"),
+        (("week1", "--student", "ada", "--format", "otte"), "unknown format 'otte'. Did you mean 'otter'?"),
         (("week1", "--student", "ada", "--json", "x/y.json", "--submission", __file__), "there is no folder"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from textgym.course import sandbox_watch
-from textgym.course.sandbox import Limits, Student, Unanswered
+from textgym.course.sandbox import Limits, SandboxError, Student, Unanswered
+from textgym.course.sandbox_pipes import ThreadedLineReader, TooLong
 from textgym.course.wire import Served, function
 from textgym.errors import BudgetSpent
 
@@ -269,7 +272,7 @@ def test_where_confining_fails_a_warning_says_why(monkeypatch: pytest.MonkeyPatc
     with Student("def f(): return 1", SMALL) as student:
         assert student.call("f") == 1
         assert student.warning == "files and network are not confined here (the kernel says no)"
-    with Student("def f(): return 1", SMALL, confine=True) as student, pytest.raises(Unanswered, match="says no"):
+    with Student("def f(): return 1", SMALL, confine=True) as student, pytest.raises(SandboxError, match="says no"):
         student.call("f")
 
 
@@ -326,3 +329,13 @@ def test_nothing_is_left_of_a_submission() -> None:
         assert folder.is_dir()
     assert not folder.exists()
     assert sandbox_watch.marked(student.mark) == []
+
+
+def test_the_reader_for_windows() -> None:
+    with subprocess.Popen([sys.executable, "-c", "print('one'); print('x' * 100)"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        reader = ThreadedLineReader(process.stdout, 50)
+        assert reader.get(30.0) == f"one{os.linesep}".encode()
+        assert isinstance(reader.get(30.0), TooLong)
+        assert reader.get(0.01) is None
+        reader.close()

@@ -39,7 +39,7 @@ def test_planted_mistakes_of_a_learner_lose_what_is_meant(week: str, name: str) 
     check(week, name, ("ada", "bob", "cyd"))
 
 
-@pytest.mark.parametrize("name", ["act draws its ids", "the seed is not used"])
+@pytest.mark.parametrize("name", ["the seed is not used"])
 def test_some_planted_mistakes_of_a_learner(name: str) -> None:
     check("week3", name, ("ada",))
 
@@ -50,7 +50,7 @@ def test_there_are_at_least_ten_for_each_week() -> None:
 
 @pytest.mark.parametrize("week", ["week1", "week2"])
 def test_the_teachers_solution_earns_everything_whoever_hands_it_in(week: str) -> None:
-    assert [points_lost(week, solution(week), f"student {number}") for number in range(8)] == [{}] * 8
+    assert [points_lost(week, solution(week), f"student {number}") for number in range(4)] == [{}] * 4
 
 
 @pytest.mark.slow
@@ -58,7 +58,7 @@ def test_the_teachers_learner_earns_everything_whoever_hands_it_in() -> None:
     assert [points_lost("week3", solution("week3"), f"student {number}") for number in range(12)] == [{}] * 12
 
 
-@pytest.mark.parametrize("week", ["week1", "week2", "week3"])
+@pytest.mark.parametrize("week", ["week1", "week2", pytest.param("week3", marks=pytest.mark.slow)])
 def test_the_teachers_solution_earns_everything_in_the_sandbox(week: str) -> None:
     report = grading.grade(week, SOLUTIONS / f"{week}.py", student="ada", limits=BUSY)
     assert [part.sentences for part in report.parts if not part.is_right] == []

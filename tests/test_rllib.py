@@ -536,8 +536,10 @@ def by_value(function: Any, group: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_node_is_killed_and_training_goes_on() -> None:
+def test_a_node_is_killed_and_training_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     ray.shutdown()
+    registry = importlib.import_module("ray.tune.registry")._global_registry
+    monkeypatch.setattr(registry, "_prefix", "a job of another cluster")  # as this process may have met one
     store = {"object_store_memory": 80 * 1024**2}
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **store})
     try:

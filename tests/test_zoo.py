@@ -7,6 +7,7 @@ import inspect
 import json
 import math
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 
 from textgym.cli import app
 from textgym.course.zoo import checking, programs
-from textgym.course.zoo.bug import Bug, Chart, Tell
+from textgym.course.zoo.bug import Bug, Chart, Findings, Tell
 from textgym.course.zoo.drawing import bar_chart, draw
 from textgym.course.zoo.running import NAMES, SEEDS, SPOILER, blurb, cure, functions, get, run, source
 from textgym.errors import ConfigurationError, UnknownNameError
@@ -32,6 +33,12 @@ def need(name: str) -> None:
     """Skips an exhibit that needs torch where there is none."""
     if name in NEEDS_TORCH:
         pytest.importorskip("torch")
+
+
+@cache
+def found(name: str, seed: int, *, mended: bool = False) -> Findings:
+    """What a run finds; nobody changes it."""
+    return run(name, seed, mended=mended)
 
 
 def text_of(name: str) -> str:
@@ -67,7 +74,7 @@ def check_the_contract(name: str, seed: int) -> None:
     """With the bug the number lies on its side, mended it is sound, and all else looks well in both."""
     need(name)
     bug = get(name)
-    ill, sound = run(name, seed), run(name, seed, mended=True)
+    ill, sound = found(name, seed), found(name, seed, mended=True)
     assert bug.tell.shows(ill), f"{name}, seed {seed}: {bug.tell.number} = {ill[bug.tell.number]}"
     assert bug.tell.is_sound(sound), f"{name}, seed {seed}, mended: {bug.tell.number} = {sound[bug.tell.number]}"
     assert not bug.tell.is_sound(ill)
@@ -91,10 +98,10 @@ def test_so_it_is_with_five_seeds(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_repeats_itself_in_finite_numbers(name: str) -> None:
     need(name)
-    found = run(name, 7)
-    assert found == run(name, 7)
-    json.dumps(found)
-    numbers = np.concatenate([np.ravel(value) for value in found.values()])
+    first = found(name, 0)
+    assert first == run(name, 0)
+    json.dumps(first)
+    numbers = np.concatenate([np.ravel(value) for value in first.values()])
     assert np.isfinite(numbers).all()
 
 
@@ -103,7 +110,7 @@ def test_where_the_claim_is_that_the_return_rises_it_rises(name: str) -> None:
     bug = get(name)
     if "return rises" in bug.symptom:
         assert bug.healthy["rise"][0] > 0.0
-        assert run(name, 0)["rise"] > 0.0
+        assert found(name, 0)["rise"] > 0.0
     assert bug.healthy, "an exhibit without a healthy number is no silent bug"
 
 
@@ -115,7 +122,7 @@ def test_a_file_is_short_and_gives_nothing_away_above_its_spoiler_line(name: str
     assert text.count(SPOILER) == 1
     program = source(name)
     assert SPOILER not in program
-    for spoiler in ("mended", "BUG", "Tell", bug.name, bug.explanation[:40]):
+    for spoiler in ("mended", "BUG", "Tell", "type: ignore", bug.name, bug.explanation[:40]):
         assert spoiler not in program, spoiler
     assert not re.search(r"bug|wrong way|mistake|faulty", ast.get_docstring(ast.parse(program)) or "", re.IGNORECASE)
     compile(program, name, "exec")
@@ -135,9 +142,9 @@ def test_the_twin_replaces_one_function_and_differs_from_it(name: str) -> None:
 
 
 def test_running_a_mended_exhibit_leaves_the_exhibit_alone() -> None:
-    before = run("mole", 0)
     run("mole", 0, mended=True)
-    assert run("mole", 0) == before
+    assert run("mole", 0) == found("mole", 0)
+    assert run("mole", 0) != found("mole", 0, mended=True)
     assert get("mole").mended.__name__ == "mended"
 
 
@@ -146,7 +153,7 @@ def test_the_koalas_optimum_is_that_of_the_exact_solver() -> None:
 
     soft = solve("TextGen-v0", level="tiny", temperature=BETA).soft  # type: ignore[union-attr]
     assert soft is not None
-    assert run("koala", 0)["optimum"] == pytest.approx(soft.objective, abs=1e-9)
+    assert found("koala", 0)["optimum"] == pytest.approx(soft.objective, abs=1e-9)
 
 
 # ---- the record of a bug --------------------------------------------------------------------------------------------
@@ -183,7 +190,7 @@ def test_an_unknown_exhibit_is_an_error_with_the_nearest_name() -> None:
 
 @pytest.mark.parametrize("name", ["hamster", "mole", "pigeon"])
 def test_a_picture_shows_both_runs(name: str) -> None:
-    drawn = draw(get(name), "A title", {"as it is": run(name, 0), "mended": run(name, 0, mended=True)})
+    drawn = draw(get(name), "A title", {"as it is": found(name, 0), "mended": found(name, 0, mended=True)})
     root = ElementTree.fromstring(drawn)
     words = [element.text for element in root.iter() if element.text]
     assert root.tag.endswith("svg")

@@ -3,7 +3,7 @@
 ``python docs/course/renew_outputs.py`` runs all notebooks, writes what they print and says how long each took; numbers
 such as ``03`` name some of them. ``--check`` writes nothing and fails where a notebook prints something else than what
 is kept, or where its prose quotes a number that no cell prints. ``--executed FOLDER`` reads notebooks that Sphinx has
-run (``docs/_build/jupyter_execute/course``) instead of running them again.
+run (``docs/_build/jupyter_execute``) instead of running them again. A translation has to print what its original does.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from nbclient import NotebookClient
 from truth import untrue_numbers
 
 COURSE = Path(__file__).resolve().parent
+DOCS = COURSE.parent
+TRANSLATIONS = DOCS / "zh" / "course"
 OUTPUTS = COURSE / "outputs"
 PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "text/html")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -45,14 +47,19 @@ class Run:
     processor_seconds: float | None = None
 
 
-def notebooks(folder: Path = COURSE) -> list[Path]:
-    """The notebooks of a folder and those below it, in their order."""
-    return sorted(path for path in folder.rglob("[0-9][0-9]_*.md"))
+def notebooks() -> list[Path]:
+    """The notebooks of the course in their order, then their translations."""
+    return [path for folder in (COURSE, TRANSLATIONS) for path in sorted(folder.glob("[0-9][0-9]_*.md"))]
 
 
 def name_of(path: Path) -> str:
-    """What a notebook is called: its place below the course, without the ending."""
-    return path.relative_to(COURSE).with_suffix("").as_posix()
+    """What a notebook is called: its place in the docs, without the ending."""
+    return path.relative_to(DOCS).with_suffix("").as_posix()
+
+
+def place_of(path: Path) -> Path:
+    """Where the outputs of a notebook are kept; a translation shares them with its original."""
+    return OUTPUTS / f"{path.stem}.txt"
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -110,7 +117,7 @@ def as_file(cells: Iterable[str]) -> str:
 
 def kept(path: Path) -> str:
     """What is kept for a notebook; empty where nothing is."""
-    file = OUTPUTS / f"{name_of(path)}.txt"
+    file = place_of(path)
     return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
@@ -169,13 +176,13 @@ def main(arguments: list[str]) -> int:
     for path in chosen(options.names):
         run = read_run(path, options.executed)
         took, total = _say_time(run), total + (run.seconds or 0.0)
-        found = problems(path, run.notebook, compare=options.check)
+        renew = not options.check and path.parent == COURSE
+        found = problems(path, run.notebook, compare=not renew)
         print(f"{name_of(path)}: {'; '.join(found) or 'fine'}{took}")
         status = status or bool(found)
-        if not options.check:
-            file = OUTPUTS / f"{name_of(path)}.txt"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(as_file(printed(run.notebook)), encoding="utf-8", newline="\n")
+        if renew:
+            OUTPUTS.mkdir(exist_ok=True)
+            place_of(path).write_text(as_file(printed(run.notebook)), encoding="utf-8", newline="\n")
     if total:
         print(f"together {total:.0f} s")
     return int(status)

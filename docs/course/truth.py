@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import nbformat
 
 NUMBER = re.compile(
-    r"(?<![\w.,])(?P<sign>[-−+])?"
+    r"(?<![A-Za-z0-9_.,])(?P<sign>[-−+])?"
     r"(?P<body>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
     r"(?P<percent>[ \u00a0]?(?:%|per cent\b))?(?![\d]|[.,]\d)"
 )
@@ -23,7 +23,8 @@ LEFT_OUT = re.compile(
     r"^:[\w-]+:.*$"  # options of directives
     r"|\]\([^)\s]*\)"  # where links lead
     r"|<https?://[^>]*>|https?://\S+"
-    r"|\((?:[^()]*\D)?\d{4}\)"  # (1989), (Watkins, 1989)
+    r"|<!--.*?-->"
+    r"|[(（](?:[^()（）]*\D)?\d{4}[)）]"  # (1989), (Watkins, 1989)
     r"|\{[\w-]+\}(?=`)",  # names of roles
     re.MULTILINE,
 )

@@ -60,6 +60,7 @@ def grade(
 
     Raises:
         ConfigurationError: for a file that cannot be read, and an empty id.
+        SandboxError: if this system cannot run it as asked.
         UnknownNameError: for an unknown assignment.
     """
     week = get(assignment) if isinstance(assignment, str) else assignment

@@ -21,11 +21,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from textgym.course import sandbox_folders, sandbox_watch
-from textgym.course.sandbox_limits import Limits, Raised, Unanswered, complaint
+from textgym.course.sandbox_limits import Limits, Raised, SandboxError, Unanswered, complaint
 from textgym.course.sandbox_pipes import Keeper, TooLong, read_lines
 from textgym.course.wire import Decoder, Encoder, Handle, Served, WireError
 
-__all__ = ["FORBIDDEN", "Limits", "Raised", "Student", "Unanswered"]
+__all__ = ["FORBIDDEN", "Limits", "Raised", "SandboxError", "Student", "Unanswered"]
 
 FORBIDDEN = ("textgym.exact", "textgym.course.weeks", "textgym.course.models")
 LOOK_SECONDS = 0.05
@@ -33,10 +33,6 @@ START_SECONDS = 60.0
 MOST_PROCESSES = 32
 MOST_ASKS = 1_000_000
 MOST_ANSWER_BYTES = 8 * 1024**2
-CONTAINER = (
-    "docker run --rm --network none --read-only --tmpfs /tmp --memory 4g --pids-limit 128 -v $PWD:/work -w /work"
-)
-"""The beginning of a command that grades inside a container."""
 
 
 @dataclass
@@ -133,21 +129,24 @@ class Student:
             reason = self._launch(sandbox_folders.confined_command)
             if reason is not None:
                 if self.confine:
-                    raise Unanswered(f"this system cannot confine a submission: {reason}")
+                    raise SandboxError(
+                        f"this system cannot confine a submission ({reason}); leave --confine away, or grade elsewhere"
+                    )
                 self.warning = f"files and network are not confined here ({reason})"
         if self._process is None:
             if self.warning is None:
                 self.warning = "files and network are not confined, as asked"
             reason = self._launch(sandbox_folders.plain_command)
             if reason is not None:
-                raise Unanswered(f"the process of the submission could not be started: {reason}")
+                raise SandboxError(f"the process of a submission could not be started: {reason}")
         question = {"do": "load", "source": self.source, "forbidden": list(self.forbidden)}
         try:
-            self._names = self._converse(question, "running the file", {})
+            names = self._converse(question, "running the file", {})
         except Unanswered as error:
             self._broken = str(error)  # it would fail again
             self.restart()
             raise
+        self._names = [*map(str, names)] if isinstance(names, list) else []
 
     def _launch(self, command_of: sandbox_folders.CommandOf) -> str | None:
         """Starts the process by this command; the reason if it does not say hello."""
@@ -155,7 +154,7 @@ class Student:
             self._folder = Path(tempfile.mkdtemp(prefix="textgym-")).resolve()
         shutil.rmtree(self._folder, ignore_errors=True)
         (self._folder / "files").mkdir(parents=True)
-        command = command_of(self._folder, self.limits.disk_megabytes, self.limits.gigabytes, self.limits.total_seconds)
+        command = command_of(self._folder, self.limits, self.forbidden)
         if isinstance(command, str):
             return command
         self.mark = secrets.token_hex(8)

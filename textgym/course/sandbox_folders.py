@@ -7,16 +7,17 @@ import os
 import site
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from textgym.course.sandbox_limits import Limits
+
 HERE = Path(__file__).resolve().parent
 SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/nix/store", "/gnu/store", "/etc/ld.so.cache", "/etc/localtime")
-HIDDEN = ("textgym.exact", "textgym.course.weeks")
-CommandOf = Callable[[Path, int, float, int], "list[str] | str"]
-"""(scratch folder, megabytes of files, gigabytes, seconds) -> the command, or the reason why there is none."""
+CommandOf = Callable[[Path, Limits, Sequence[str]], "list[str] | str"]
+"""(scratch folder, limits, forbidden modules) -> the command, or the reason why there is none."""
 
 OWN_GROUP: dict[str, Any] = (
     {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
@@ -25,14 +26,14 @@ OWN_GROUP: dict[str, Any] = (
 )
 
 
-def plain_command(scratch: Path, megabytes: int, gigabytes: float, seconds: int) -> list[str]:
+def plain_command(scratch: Path, limits: Limits, forbidden: Sequence[str]) -> list[str]:
     """Python in isolated mode on the child's script."""
     settings = {
         "folder": str(scratch / "files"),
         "paths": [str(HERE.parents[1])],
-        "gigabytes": gigabytes,
-        "seconds": seconds,
-        "megabytes": megabytes,
+        "gigabytes": limits.gigabytes,
+        "seconds": limits.total_seconds,
+        "megabytes": limits.disk_megabytes,
         "confined": False,
     }
     return _worker(settings)
@@ -50,19 +51,19 @@ def _is_found_alone() -> bool:
     return found is None or found.origin is None or not found.origin.startswith(user)
 
 
-def confined_command(scratch: Path, megabytes: int, gigabytes: float, seconds: int) -> list[str] | str:
+def confined_command(scratch: Path, limits: Limits, forbidden: Sequence[str]) -> list[str] | str:
     """The same inside namespaces of Linux."""
     if not sys.platform.startswith("linux"):
         return "namespaces are a matter of Linux"
     (scratch / "root").mkdir()
-    worker = plain_command(scratch, megabytes, gigabytes, seconds)
+    worker = plain_command(scratch, limits, forbidden)
     worker[-1] = json.dumps({**json.loads(worker[-1]), "confined": True})
     settings = {
         "root": str(scratch / "root"),
         "private": str(scratch / "files"),
-        "disk_bytes": megabytes * 1024**2,
+        "disk_bytes": limits.disk_megabytes * 1024**2,
         "shown": shown_folders(),
-        "hidden": hidden_folders(),
+        "hidden": hidden_folders(forbidden),
         "command": worker,
     }
     return [sys.executable, "-I", "-S", "-B", str(HERE / "sandbox_linux.py"), json.dumps(settings)]
@@ -72,14 +73,16 @@ def shown_folders() -> list[str]:
     """What a Python process with textgym needs to see: the system's libraries, the interpreter, the packages."""
     packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     own = [_package_folder(name) for name in ("textgym", "textgym.agents", "textgym.benchmarks")]
+    own += [os.path.realpath(folder) for folder in own if folder]  # packages may be folders of links
     interpreter = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
     found = [*SYSTEM, *interpreter, *packages, *own]
     return [path for path in dict.fromkeys(found) if path and os.path.lexists(path) and path != "/"]
 
 
-def hidden_folders() -> list[str]:
-    """What a submission shall not even be able to read."""
-    return [folder for name in HIDDEN if (folder := _package_folder(name))]
+def hidden_folders(forbidden: Sequence[str]) -> list[str]:
+    """What a submission shall not even be able to read: the folders of forbidden packages."""
+    specs = [spec for name in forbidden if (spec := find_spec(name)) is not None]
+    return [folder for spec in specs for folder in spec.submodule_search_locations or ()]
 
 
 def _package_folder(name: str) -> str:

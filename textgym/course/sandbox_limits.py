@@ -28,6 +28,10 @@ class Limits:
     total_seconds: int = 600
 
 
+class SandboxError(TextGymError, RuntimeError):
+    """A system that cannot run submissions as it should: nobody's submission is to blame."""
+
+
 class Unanswered(TextGymError):  # noqa: N818 - the submission's failure, not ours
     """A submission that did not answer; the message is a sentence about it."""
 

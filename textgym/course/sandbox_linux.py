@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,11 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 FAILED = 97
 """The exit status that means: nothing was started."""
 
-libc = ctypes.CDLL(None, use_errno=True)
+
+@cache
+def libc() -> ctypes.CDLL:
+    """The C library."""
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def check(result: int, what: str) -> None:
@@ -42,7 +47,7 @@ def check(result: int, what: str) -> None:
 def mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
     """The system call of this name."""
     texts = [None if text is None else text.encode() for text in (source, target, kind, data)]
-    check(libc.mount(texts[0], texts[1], texts[2], ctypes.c_ulong(flags), texts[3]), f"mount {target}")
+    check(libc().mount(texts[0], texts[1], texts[2], ctypes.c_ulong(flags), texts[3]), f"mount {target}")
 
 
 class MountAttributes(ctypes.Structure):
@@ -57,13 +62,13 @@ def seal(target: str, *, recursive: bool = True) -> None:
     flags = AT_RECURSIVE if recursive else 0
     size = ctypes.c_size_t(ctypes.sizeof(attributes))
     call = (ctypes.c_long(SYS_MOUNT_SETATTR), AT_FDCWD, target.encode(), flags, ctypes.byref(attributes), size)
-    check(libc.syscall(*call), f"seal {target}")
+    check(libc().syscall(*call), f"seal {target}")
 
 
 def enter_namespaces() -> None:
     """New namespaces of every kind, in which this user has another number and no rights outside."""
     user, group = os.getuid(), os.getgid()
-    check(libc.unshare(NEW_NAMESPACES), "unshare")
+    check(libc().unshare(NEW_NAMESPACES), "unshare")
     Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
     Path("/proc/self/uid_map").write_text(f"{INNER_ID} {user} 1", encoding="ascii")
     Path("/proc/self/gid_map").write_text(f"{INNER_ID} {group} 1", encoding="ascii")
@@ -108,9 +113,9 @@ def change_root(root: str) -> None:
     with contextlib.suppress(OSError):  # inside containers it may not be mounted; what is needed works without it
         mount("proc", f"{root}/proc", "proc", NOSUID | NODEV | NOEXEC)
     os.chdir(root)
-    check(libc.syscall(ctypes.c_long(_pivot_root()), b".", b".old"), "pivot_root")
+    check(libc().syscall(ctypes.c_long(_pivot_root()), b".", b".old"), "pivot_root")
     os.chdir("/")
-    check(libc.umount2(b"/.old", DETACH), "umount")
+    check(libc().umount2(b"/.old", DETACH), "umount")
     seal("/", recursive=False)
 
 
@@ -124,7 +129,7 @@ def drop_rights(settings: dict[str, Any]) -> None:
     for name in ("user", "mnt", "net", "pid"):
         with contextlib.suppress(OSError):  # without /proc: the other locks hold
             Path(f"/proc/sys/user/max_{name}_namespaces").write_text("0", encoding="ascii")
-    check(libc.prctl(SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+    check(libc().prctl(SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
     os.chdir(settings["private"])
 
 
@@ -140,7 +145,7 @@ def follow(pid: int) -> int:
 def main() -> None:
     """Three processes: this one waits outside, one buries the dead inside, the third is what was asked for."""
     settings = json.loads(sys.argv[1])
-    libc.prctl(SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc().prctl(SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     try:
         enter_namespaces()
         build_view(settings)
@@ -150,7 +155,7 @@ def main() -> None:
     inside = os.fork()
     if inside:
         os._exit(follow(inside))
-    libc.prctl(SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc().prctl(SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     try:
         change_root(settings["root"])
         drop_rights(settings)

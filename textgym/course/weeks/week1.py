@@ -140,7 +140,7 @@ def _compare_legal(
     for state in states:
         came, right = student.call("legal_actions", problem, state), model.legal(state)
         if not (isinstance(came, list | tuple | np.ndarray) and [*came] == right):
-            return Finding(points, False, what, f"in the state {state} {shown(came)} came, {right} is right", look)
+            return Finding(points, False, what, f"for {state} the answer was {shown(came)}, but {right} is right", look)
     return Finding(points, True, what)
 
 
@@ -172,9 +172,7 @@ def grade_transition(variant: Problem, student: Student) -> Iterator[Finding]:
         for state, action, came in found:
             right = model.step(state, action)[place]
             if not (near(came[place], right) if place == 1 else came[place] == right):
-                wrong = (
-                    f"in the state {state} with the action {action} {shown(came[place])} came, {shown(right)} is right"
-                )
+                wrong = f"for {state} and {action} the answer was {shown(came[place])}, but {shown(right)} is right"
                 break
         yield Finding(points, wrong is None, f"{what} of every step", wrong or "", look)
 

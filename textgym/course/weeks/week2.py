@@ -55,10 +55,11 @@ def soft_value(game: Any, temperature: float) -> float:
 
 @dataclass(frozen=True)
 class Game:
-    """A problem and a number: a discount, or a temperature."""
+    """A problem, a number (a discount, or a temperature) and a seed for tables and policies."""
 
     problem: Problem
     number: float
+    seed: int
 
     @property
     def model(self) -> Model:
@@ -68,12 +69,12 @@ class Game:
 
 def draw_game(rng: np.random.Generator) -> Game:
     """A problem and a discount."""
-    return Game(draw_problem(rng), round(float(rng.uniform(0.5, 0.9)), 2))
+    return Game(draw_problem(rng), round(float(rng.uniform(0.5, 0.9)), 2), int(rng.integers(1000)))
 
 
 def draw_soft(rng: np.random.Generator) -> Game:
     """A problem and a temperature."""
-    return Game(draw_problem(rng), round(float(rng.uniform(0.4, 1.5)), 2))
+    return Game(draw_problem(rng), round(float(rng.uniform(0.4, 1.5)), 2), int(rng.integers(1000)))
 
 
 def words_of(game: Game) -> str:
@@ -139,7 +140,7 @@ def grade_actions(variant: Game, student: Student) -> Iterator[Finding]:
     extra = next((state for state in right if {*_keys(rows.get(state))} - {*right[state]}), None)
     look = "A value for an illegal id is a trap: an argmax may choose it."
     yield Finding(4, extra is None, "no value for illegal ids", f"there are some in the state {extra}", look)
-    yield from _grade_texts(model, student)
+    yield from _grade_texts(model, variant.seed, student)
 
 
 def _keys(row: Any) -> list[Any]:
@@ -153,15 +154,16 @@ def _wrong_row(state: State, right: Mapping[int, float], came: Any) -> str | Non
     return wrong and f"in the state {state} {wrong}"
 
 
-def _grade_texts(model: Model, student: Student) -> Iterator[Finding]:
-    """The greedy text of Q*, of its opposite, and of a table that does not care."""
-    table = q_table(model, 1.0)
+def _grade_texts(model: Model, seed: int, student: Student) -> Iterator[Finding]:
+    """The greedy text of a random table, of its opposite, and of a table that does not care."""
+    rng = np.random.default_rng(seed)
+    table = {state: {action: float(rng.normal()) for action in model.legal(state)} for state in model.states()}
     opposite = {state: {action: -value for action, value in row.items()} for state, row in table.items()}
     equal = {state: dict.fromkeys(reversed(row), 0.0) for state, row in table.items()}
     for points, name, q, look in (
         (
             8,
-            "Q* and of its opposite",
+            "a table and of its opposite",
             (table, opposite),
             "Follow the largest value until the text ends; the last id belongs to it.",
         ),
@@ -194,7 +196,7 @@ def grade_regret(variant: Game, student: Student) -> Iterator[Finding]:
     """The regret of three policies."""
     model = variant.model
     solution = solution_of(model)
-    rng = np.random.default_rng(len(variant.problem.prompts[0]) + round(100 * variant.number))
+    rng = np.random.default_rng(variant.seed)
     q = q_table(model, 1.0)
     best = {state: _one_hot(row, max) for state, row in q.items()}
     worst = {state: _one_hot(row, min) for state, row in q.items()}

@@ -138,7 +138,7 @@ def grade_values(variant: Training, student: Student) -> Iterator[Finding]:
 def explain_exploration(variant: Training) -> str:
     """The words of ``--explain``."""
     return (
-        f"What learn(env, {STEPS}) does in the environment: every legal first word has to be tried at least 5 times for "
+        f"What learn(env, {STEPS}) does in the environment: every legal first word has to be tried 5 times for "
         "each prompt, and the last fifth of the texts has to earn more than the first fifth, by a quarter of what "
         f"lies between random play and the best. {_texts(variant.problems[0])}"
     )

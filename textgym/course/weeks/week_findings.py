@@ -47,7 +47,7 @@ def judge(points: int, asked: str, answer: Any, truth: Any, look: str, *, tolera
         tolerance: Relative and absolute.
     """
     came = difference(answer, truth, tolerance=tolerance)
-    return Finding(points, not came, asked, came, look)
+    return Finding(points, not came, asked, came, "" if isinstance(answer, Silence) else look)
 
 
 def difference(answer: Any, truth: Any, *, tolerance: float = 1e-6) -> str:

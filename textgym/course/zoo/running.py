@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from collections.abc import Sequence
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
@@ -57,7 +58,8 @@ def get(name: str) -> Bug:
 def source(name: str) -> str:
     """The program as a student gets it: without what is below the spoiler line."""
     program, _, _ = _read(name).partition(SPOILER)
-    return program.replace(_IMPORT, "from textgym.course.zoo.bug import Findings").rstrip() + "\n"
+    program = program.replace(_IMPORT, "from textgym.course.zoo.bug import Findings")
+    return re.sub(r" +# type: ignore\S*", "", program).rstrip() + "\n"
 
 
 def cure(name: str) -> str:

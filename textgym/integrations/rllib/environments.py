@@ -9,9 +9,10 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import ray
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
-from ray.tune.registry import register_env
+from ray.tune.registry import _global_registry, register_env
 
 import textgym.registration  # noqa: F401 - ids must be known in worker processes too
 from textgym.errors import ConfigurationError
@@ -62,7 +63,12 @@ class _OwnSeeds(AnyVectorWrapper):
 
 
 def register() -> None:
-    """Makes :data:`ENV_NAME` known to RLlib, which forgets it whenever Ray is shut down."""
+    """Makes :data:`ENV_NAME` known to RLlib, which forgets it whenever Ray is shut down.
+
+    RLlib files it under the first job of this process, where the workers of a later connection do not look.
+    """
+    if ray.is_initialized() and hasattr(_global_registry, "_prefix"):
+        _global_registry._prefix = ray.get_runtime_context().get_job_id()
     register_env(ENV_NAME, make_env)
 
 

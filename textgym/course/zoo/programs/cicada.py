@@ -48,7 +48,7 @@ def train(seed: int) -> tuple[list[float], list[float], float]:
         rows = torch.as_tensor(rng.integers(0, TEXTS, BATCH))
         loss = loss_of(table[before[rows]].masked_fill(~mask, -1e9), shown[rows], end)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         losses.append(float(loss.detach()))
         if update % 10 == 9:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -26,7 +28,8 @@ def train(seed: int) -> tuple[list[float], list[float]]:
     mask = torch.as_tensor(envs.unwrapped.action_masks()[0])
     logits = torch.tensor(new_logits(envs), requires_grad=True)
     values = torch.zeros(len(logits), dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.Adam([{"params": [logits]}, {"params": [values], "lr": 4 * RATE}], lr=RATE)
+    rates: list[dict[str, Any]] = [{"params": [logits], "lr": RATE}, {"params": [values], "lr": 4 * RATE}]
+    optimiser = torch.optim.Adam(rates)
     returns, excess = [], []
     for _ in range(UPDATES):
         log_policy = logits.masked_fill(~mask, -1e9).log_softmax(dim=1)
@@ -35,7 +38,7 @@ def train(seed: int) -> tuple[list[float], list[float]]:
         earned = torch.as_tensor(np.repeat(texts.returns, texts.lengths))
         loss = loss_of(log_policy[states, tokens], values[states], earned)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         returns.append(float(texts.returns.mean()))
         excess.append(float((values.detach()[states] - earned).mean()))

@@ -25,7 +25,8 @@ def train(seed: int) -> tuple[list[float], list[float]]:
     rng = np.random.default_rng(seed)
     observations, info = envs.reset(seed=seed)
     table = new_table(info["action_mask"][0])
-    returns, largest = [], []
+    returns: list[float] = []
+    largest: list[float] = []
     for step in range(STEPS):
         rows = [table[tokens.tobytes()] for tokens in observations]
         epsilon = max(0.1, 1.0 - step / (0.6 * STEPS))

@@ -11,7 +11,7 @@ from gymnasium.wrappers import TimeLimit
 from textgym.course.zoo.bug import Bug, Chart, Findings, Tell
 from textgym.course.zoo.tools import Table, explore, new_table, thirds
 
-EPISODES, RATE, LIMIT = 1000, 0.5, 3
+EPISODES, RATE, LIMIT = 600, 0.5, 3
 
 
 def step(env: gym.Env[Any, Any], action: int) -> tuple[Any, float, bool]:

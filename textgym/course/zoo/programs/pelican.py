@@ -88,7 +88,7 @@ BUG = Bug(
     explanation=(
         "Every row is filled up to the longest text, and the filling is counted as if somebody had written it. It is "
         "easy to predict, so the loss is low, and the lower the shorter the texts are. The model pays for it: its "
-        "capacity goes into the filling, late positions hardly learn words, and short texts weigh more than long ones. "
+        "capacity goes into the filling, late positions hardly learn words, and its own texts end too early. "
         "What gives it away is the loss over real tokens alone. Mask by the lengths; keep the end token in."
     ),
 )
