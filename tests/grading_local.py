@@ -85,11 +85,12 @@ def wrong_solution(week: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
-def points_lost(week: str, source: str, student: str) -> dict[str, int]:
-    """Part -> points that it loses, for those that lose any."""
+def points_lost(week: str, source: str, student: str, *, only: str | None = None) -> dict[str, int]:
+    """Part -> points that it loses, for those that lose any; perhaps of one part alone."""
     assignment = grading.get(week)
     pupil: Any = KeepingStudent(source)
-    reports = [grading.grade_part(part, assignment.variant(part, student), pupil) for part in assignment.parts]
-    assert sum(report.possible for report in reports) == 100
+    parts = [part for part in assignment.parts if only in (None, part.name)]
+    reports = [grading.grade_part(part, assignment.variant(part, student), pupil) for part in parts]
+    assert sum(report.possible for report in reports) == 100 or only
     assert all(report.sentences for report in reports)
     return {report.name: report.possible - report.points for report in reports if not report.is_right}

@@ -22,7 +22,7 @@ PAGES = [page for page in EVERY_PAGE if page not in NOTEBOOKS]
 
 OPENING = re.compile(r"(?P<indent> *)(?P<marks>`{3,}|~{3,})(?P<language>[^`]*)")
 TAG = re.compile(r" *<!-- (?P<tag>.*?) -->")
-HEADING = re.compile(r"(?P<level>#{1,6}) +(?P<title>.*?) *#*")
+HEADING = re.compile(r"#{1,3} +(?P<title>.*?) *#*")  # those with an anchor, by myst_heading_anchors in docs/conf.py
 TARGET = re.compile(r"\((?P<name>[^()\s]+)\)=")
 
 

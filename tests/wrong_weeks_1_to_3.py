@@ -130,9 +130,9 @@ WEEK3: dict[str, Mistake] = {
         "return self.explore(observation, action_mask)",
         {"regret": 40},
     ),
-    "argmax over illegal ids while learning": (
-        "if self.rng.random() < epsilon else best_of(q, mask)",
-        "if self.rng.random() < epsilon else int(np.argmax(q))",
+    "now and then any id is explored": (
+        "return int(self.rng.choice(rarest))",
+        "return int(self.rng.integers(len(mask)) if self.rng.random() < 0.04 else self.rng.choice(rarest))",
         {"conduct": 5},
     ),
     "one step too many": ("for step in range(steps):", "for step in range(steps + 1):", {"conduct": 5}),

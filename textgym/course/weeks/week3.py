@@ -149,7 +149,7 @@ def grade_exploration(variant: Training, student: Student) -> Iterator[Finding]:
     trained = train(variant.problems[0], variant.seed, student, STEPS)
     firsts: dict[bytes, dict[int, int]] = {}
     for step in trained.env.steps:
-        if step.first:
+        if step.first and step.legal:
             row = firsts.setdefault(step.state, {})
             row[step.action] = row.get(step.action, 0) + 1
     legal = int(trained.solution.tree.levels[0].legal.sum())
