@@ -22,6 +22,7 @@ from stores import vote
 SECONDS = 300.0
 
 SHORTER = {
+    r"(textgym check TextGen-v0)(?! --fast)": r"\1 --fast",
     r"--steps \d+": "--steps 2560",
     r"(textgym train (?:ppo|grpo|rloo)\b(?!.* --steps)[^#]*)": r"\1 --steps 2560",
     r"--trials \d+": "--trials 2",
