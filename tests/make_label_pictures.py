@@ -1,4 +1,7 @@
-"""Takes the screenshots of docs/labelling.md: ``python tests/make_label_pictures.py`` (needs Chromium)."""
+"""Takes the screenshots of docs/labelling.md: ``python tests/make_label_pictures.py``.
+
+It needs Chromium, whose letters are those of the machine, so no test compares the files.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Command lines of the pages, run as a reader would: in a folder of their own, with the files that the page speaks of.
 
 What only says how much work is to be done is made smaller (``SHORTER``), and what a line takes for granted is made
-first (``FILES``, ``MAKERS``). A line that cannot be run in a test has its reason in ``NOT_RUN``; a block in which no line
-can says so in its page: ``<!-- not run: REASON -->``.
+first (``FILES``, ``MAKERS``). A line that cannot be run in a test has its reason in ``NOT_RUN``; a block without a line
+that can says so in its page: ``<!-- not run: REASON -->``.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ SECONDS = 300.0
 SHORTER = {
     r"(textgym check TextGen-v0)(?! --fast)": r"\1 --fast",
     r"--steps \d+": "--steps 2560",
-    r"(textgym train (?:ppo|grpo|rloo)\b(?!.* --steps)[^#]*)": r"\1 --steps 2560",
+    r"(textgym train (?:ppo|grpo|rloo)\b(?!.* --steps)[^#]*)(#.*)?$": r"\1 --steps 2560",
     r"--trials \d+": "--trials 2",
     r"--seeds \d+": "--seeds 1",
     r"label queries (.*)--seeds 1 --pairs \d+": r"label queries \1--seeds 2 --pairs 40",
     r"--pairs 2000 --rounds 3": "--pairs 200 --rounds 1 --steps 2560",
     r"--episodes \d+": "--episodes 20",
     r" --budget 0\.05": "",
+    r"(bench run --suite core(?!.* --agent))": r"\1 --agent uniform --agent q_learning",
     r"bench run --suite (core|demo)": r"bench run --suite \1 --seeds 1 --budget 0.001",
     r"overopt TextGen-v0 --out": "overopt TextGen-v0 --models unigram --seeds 1 --out",
     r"overopt TextGen-v0( *#.*)?$": "overopt TextGen-v0 --models unigram --seeds 1",
@@ -65,8 +66,8 @@ MAKERS = {
     r"runs/my_model": (0, "textgym rm train --simulate 200 --out runs/my_model"),
     r"(?:fresh|votes)\.jsonl": (0, r"textgym label export votes.sqlite --out \g<0>"),
     r"task=(rhyme):TASK": (1, "textgym new-task Rhyme"),
-    r"bench (?:compare|report|verify|leaderboard|archive) .*?(runs/(?:core|demo))": (
-        1, r"textgym bench run --suite demo --out \1",
+    r"(?<!--out )(?:runs/(?:core|demo|before|after)|(?<=core )runs/mine)\b": (
+        0, r"textgym bench run --suite demo --out \g<0>",
     ),
 }  # fmt: skip
 """A line that takes something for granted -> which group of it names that, and the command that makes it."""
@@ -80,8 +81,8 @@ NOT_RUN = {
 """Lines in blocks of which others are run -> why these are not."""
 
 SLOW = re.compile(
-    r"textgym (train (?!q_learning|my_module)|bench|doctor|overopt|rlhf|label queries|lab report|rm train .*--model mlp)"
-    r"|audit .*my_rewards:kind"
+    r"textgym (train (?!q_learning|my_module)|bench|doctor|overopt|rlhf|label queries|lab report)"
+    r"|rm train .*--model mlp|audit .*my_rewards:kind"
 )
 """Lines that import torch, start many processes, or enumerate a lot."""
 
@@ -130,9 +131,9 @@ def supply(line: str, folder: Path, *, makers: bool = True) -> None:
     for name in judged[1].split() if judged else []:
         judge(folder / name)
     for pattern, (group, maker) in MAKERS.items() if makers else ():
-        found = re.search(pattern, line)
-        if found and not (folder / f"{found[group]}{'.py' if found[group] == 'rhyme' else ''}").exists():
-            check(found.expand(maker), folder, makers=False)
+        for found in re.finditer(pattern, line):
+            if not (folder / found[group]).exists() and not (folder / f"{found[group]}.py").exists():
+                check(found.expand(maker), folder, makers=False)
 
 
 def write(file: Path, text: str) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from textgym.course import sandbox_watch
-from textgym.course.sandbox import Limits, SandboxError, Student, Unanswered
+from textgym.course.sandbox import SandboxError, SandboxLimits, Student, Unanswered
 from textgym.course.sandbox_pipes import ThreadedLineReader, TooLong
 from textgym.course.wire import Served, function
 from textgym.errors import BudgetSpent
 
-SMALL = Limits(seconds=1.0, gigabytes=0.5, disk_megabytes=8)
+SMALL = SandboxLimits(seconds=1.0, gigabytes=0.5, disk_megabytes=8)
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="uses Linux's C library")
 
 
@@ -41,7 +41,7 @@ def confine(request: pytest.FixtureRequest) -> bool:
 def ask(confine: bool) -> Callable[..., tuple[Student, str]]:
     """Runs f() of a source, and gives the submission and the sentence about it."""
 
-    def run(source: str, limits: Limits = SMALL) -> tuple[Student, str]:
+    def run(source: str, limits: SandboxLimits = SMALL) -> tuple[Student, str]:
         with Student(source, limits, confine=confine) as student:
             try:
                 answer = student.call("f")
@@ -132,7 +132,7 @@ def test_a_sample_of_endings(source: str, sentence: str) -> None:
 @LINUX
 def test_shared_memory_is_limited_by_the_watchdog(ask: Callable[..., tuple[Student, str]]) -> None:
     source = "import mmap\ndef f():\n  m = mmap.mmap(-1, 10 * 2**30)\n  for i in range(0, 10 * 2**30, 4096): m[i] = 1"
-    assert ask(source, Limits(seconds=20, gigabytes=0.5))[1] == (
+    assert ask(source, SandboxLimits(seconds=20, gigabytes=0.5))[1] == (
         "f() used more than the 0.5 GB of memory that it may use, and was stopped"
     )
 
@@ -205,7 +205,7 @@ def f():
 def test_forking_without_end(ask: Callable[..., tuple[Student, str]]) -> None:
     """By the C library, past the audit hook."""
     source = "import ctypes\nlibc = ctypes.CDLL(None)\ndef f():\n  while True: libc.fork()"
-    student, sentence = ask(source, Limits(seconds=5.0))
+    student, sentence = ask(source, SandboxLimits(seconds=5.0))
     assert sentence in (
         "f() started more than 32 processes, and was stopped",
         "f() did not come to an end within 5 seconds, and was stopped",

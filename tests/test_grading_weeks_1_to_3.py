@@ -14,12 +14,12 @@ from textgym.course import grading
 from textgym.course.assignment import generator
 from textgym.course.models import model_of
 from textgym.course.problems import draw_problem
-from textgym.course.sandbox import Limits
+from textgym.course.sandbox import SandboxLimits
 from textgym.exact import TreeSolution, solve
 
 QUICK = [(week, name) for week in ("week1", "week2") for name in WEEKS[week]]
 TRAINED = [("week3", name) for name in WEEKS["week3"]]
-BUSY = Limits(seconds=60.0)
+BUSY = SandboxLimits(seconds=60.0)
 
 
 def check(week: str, name: str, students: tuple[str, ...]) -> None:

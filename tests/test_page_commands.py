@@ -7,6 +7,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from page_shell import (
     shorten,
     supply,
 )
-from pages import DOCS, EVERY_PAGE, NOTEBOOKS, PAGES, ROOT, Block, blocks, name_of
+from pages import EVERY_PAGE, NOTEBOOKS, PAGES, ROOT, Block, blocks, name_of
 from scripts import load_script
 
 from textgym.cli import app
@@ -37,12 +38,15 @@ PARSERS: dict[str, Callable[[str], Any]] = {"json": json.loads, "toml": tomllib.
 TRANSLATED = {ROOT / page for page in load_script("docs/translations.py").TRANSLATIONS}
 """Pages with the same blocks as the page that they translate, by test_translations.py."""
 
+QUOTING = {ROOT / "docs" / "course" / "bug_zoo.md"}
+"""Pages that a script writes, with code of programs that it has run."""
+
 RUN = [page for page in PAGES if page not in TRANSLATED]
 BLOCKS = [(page, block) for page in EVERY_PAGE for block in blocks(page)]
 
 
 def commands(page: Path) -> list[Block]:
-    """The blocks of commands that are run, each once and with what it claims to print."""
+    """The blocks of commands that are run."""
     return [block for block in blocks(page) if block.language == "bash" and not block.is_not_run]
 
 
@@ -55,13 +59,17 @@ def problem(page: Path, block: Block, before: Block | None) -> str:
             return "a notebook has code cells" if page in NOTEBOOKS else ""
         case "bash":
             runs = any(not reason_not_to_run(line) for line in lines(block.body))
-            return "" if runs and page not in NOTEBOOKS else "no line of this block is run; say why: <!-- not run: ... -->"
+            return "" if runs and page not in NOTEBOOKS else "no line of it is run; say why: <!-- not run: ... -->"
         case "text":
             prints = block.tag == "prints" and before is not None and before.language in {"python", "bash"}
             return "" if prints else "of which block is this the output? <!-- prints --> or <!-- not run: ... -->"
         case language if language in PARSERS:
             PARSERS[language](block.body)
             return ""
+        case language if language.startswith("{code-block}"):
+            return "" if page in QUOTING else "of which code that is run is this a copy?"
+        case language if language.startswith("{code-cell}"):
+            return "" if page in NOTEBOOKS else "a cell is run in notebooks only"
         case language:
             return "" if language.startswith("{") else f"nobody knows how to run {language!r}; <!-- not run: ... -->"
 
@@ -86,6 +94,8 @@ def test_every_block_is_run_or_says_why_not(page: Path) -> None:
         ("```\na\n```\n", "nobody knows"),
         ("   ```ruby\n   a\n   ```\n", "nobody knows"),
         ("~~~sh\na\n~~~\n", "nobody knows"),
+        ("```{code-block} python\na\n```\n", "of which code"),
+        ("```{code-cell} ipython3\na\n```\n", "notebooks only"),
         ("````{raw} html\n```ruby\n````\n", ""),
     ],
 )
@@ -130,7 +140,7 @@ def shorten_by(rules: dict[str, str], line: str) -> str:
 
 
 def run(page: Path, folder: Path, *, slow: bool) -> Iterator[str]:
-    """Runs the blocks of a page that are slow, or those that are not, and yields what went otherwise than the page says."""
+    """Runs the slow blocks of a page, or the others, and yields what was printed otherwise than the page says."""
     printed: str | None = None
     for block in blocks(page):
         if block.language == "bash":
@@ -202,9 +212,15 @@ def spoken() -> Iterator[tuple[str, list[str]]]:
                 yield name_of(page), words[names.index("textgym") + 1 :]
 
 
+@cache
+def the_command() -> Any:
+    """``textgym`` itself; making it takes a while."""
+    return typer.main.get_command(app)
+
+
 @pytest.mark.parametrize(("page", "words"), [*spoken()], ids=lambda value: value if isinstance(value, str) else None)
 def test_commands_in_the_pages_exist(page: str, words: list[str]) -> None:
-    command: Any = typer.main.get_command(app)
+    command = the_command()
     rest = list(words)
     while hasattr(command, "commands") and not (rest and rest[0].startswith("--")):
         name = rest.pop(0) if rest else ""
@@ -219,4 +235,3 @@ def test_make_targets_in_the_pages_exist() -> None:
     named = {name for page in PAGES for name in re.findall(r"(?:^|`)make (\w+)", page.read_text("utf-8"), re.MULTILINE)}
     assert named
     assert not [name for name in named if not re.search(rf"^{name}:", makefile, re.MULTILINE)]
-    assert (DOCS / "conf.py").is_file()

@@ -285,7 +285,7 @@ def test_what_does_not_run_is_told_in_a_sentence(code: str, said: str) -> None:
 
 
 def test_an_endless_submission_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checking, "LIMITS", checking.Limits(seconds=0.5, gigabytes=4.0))
+    monkeypatch.setattr(checking, "LIMITS", checking.SandboxLimits(seconds=0.5, gigabytes=4.0))
     verdict = checking.check("mole", "def update(*args):\n    while True:\n        pass\n")
     assert not verdict.mended
     assert "does not run" in verdict.sentences[0]

@@ -1,7 +1,8 @@
 """Makes the curves and the table of docs/from_q_table_to_language_model.md: ``python docs/pictures/make_lm_curves.py``.
 
 Every agent writes the same number of tokens on the same task. Runs are kept in ``runs/lm_curves``: started again, the
-script goes on where it stopped, and with everything there it only draws.
+script goes on where it stopped, and with everything there it only draws. The training takes hours and is measured in
+seconds, so no test draws the files again.
 """
 
 from __future__ import annotations

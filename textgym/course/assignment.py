@@ -15,7 +15,7 @@ from zlib import crc32
 
 import numpy as np
 
-from textgym.course.sandbox import FORBIDDEN, Limits, Student
+from textgym.course.sandbox import FORBIDDEN, SandboxLimits, Student
 from textgym.errors import ConfigurationError
 
 V = TypeVar("V")
@@ -95,7 +95,7 @@ class Assignment:
     goal: str
     parts: tuple[Part[Any], ...]
     template: str
-    limits: Limits = field(default_factory=Limits)
+    limits: SandboxLimits = field(default_factory=SandboxLimits)
     forbidden: tuple[str, ...] = FORBIDDEN
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from textgym.course.assignment import Assignment, Finding, Part
 from textgym.course.report import FORMATS, PartReport, Report
-from textgym.course.sandbox import Limits, Student, Unanswered
+from textgym.course.sandbox import SandboxLimits, Student, Unanswered
 from textgym.errors import ConfigurationError, unknown_name
 
 __all__ = ["FORMATS", "WEEKS", "get", "grade", "grade_part"]
@@ -46,7 +46,7 @@ def grade(
     *,
     student: str,
     confine: bool | None = None,
-    limits: Limits | None = None,
+    limits: SandboxLimits | None = None,
 ) -> Report:
     """Grades a submission.
 

@@ -21,11 +21,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from textgym.course import sandbox_folders, sandbox_watch
-from textgym.course.sandbox_limits import Limits, Raised, SandboxError, Unanswered, complaint
+from textgym.course.sandbox_limits import Raised, SandboxError, SandboxLimits, Unanswered, complaint
 from textgym.course.sandbox_pipes import Keeper, TooLong, read_lines
 from textgym.course.wire import Decoder, Encoder, Handle, Served, WireError
 
-__all__ = ["FORBIDDEN", "Limits", "Raised", "SandboxError", "Student", "Unanswered"]
+__all__ = ["FORBIDDEN", "Raised", "SandboxError", "SandboxLimits", "Student", "Unanswered"]
 
 FORBIDDEN = ("textgym.exact", "textgym.course.weeks", "textgym.course.models")
 LOOK_SECONDS = 0.05
@@ -53,7 +53,7 @@ class Student:
     """
 
     source: str
-    limits: Limits = field(default_factory=Limits)
+    limits: SandboxLimits = field(default_factory=SandboxLimits)
     forbidden: Sequence[str] = FORBIDDEN
     confine: bool | None = None
     warning: str | None = None

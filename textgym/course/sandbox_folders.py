@@ -12,11 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from textgym.course.sandbox_limits import Limits
+from textgym.course.sandbox_limits import SandboxLimits
 
 HERE = Path(__file__).resolve().parent
 SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/nix/store", "/gnu/store", "/etc/ld.so.cache", "/etc/localtime")
-CommandOf = Callable[[Path, Limits, Sequence[str]], "list[str] | str"]
+CommandOf = Callable[[Path, SandboxLimits, Sequence[str]], "list[str] | str"]
 """(scratch folder, limits, forbidden modules) -> the command, or the reason why there is none."""
 
 OWN_GROUP: dict[str, Any] = (
@@ -26,7 +26,7 @@ OWN_GROUP: dict[str, Any] = (
 )
 
 
-def plain_command(scratch: Path, limits: Limits, forbidden: Sequence[str]) -> list[str]:
+def plain_command(scratch: Path, limits: SandboxLimits, forbidden: Sequence[str]) -> list[str]:
     """Python in isolated mode on the child's script."""
     settings = {
         "folder": str(scratch / "files"),
@@ -51,7 +51,7 @@ def _is_found_alone() -> bool:
     return found is None or found.origin is None or not found.origin.startswith(user)
 
 
-def confined_command(scratch: Path, limits: Limits, forbidden: Sequence[str]) -> list[str] | str:
+def confined_command(scratch: Path, limits: SandboxLimits, forbidden: Sequence[str]) -> list[str] | str:
     """The same inside namespaces of Linux."""
     if not sys.platform.startswith("linux"):
         return "namespaces are a matter of Linux"

@@ -9,7 +9,7 @@ from textgym.errors import TextGymError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class SandboxLimits:
     """What a submission may use.
 
     Attributes:
@@ -40,7 +40,7 @@ class Raised(Unanswered):
     """A submission that raised an exception. Its process goes on, so that it can be asked something else."""
 
 
-def complaint(what: str, error: Any, limits: Limits) -> str:
+def complaint(what: str, error: Any, limits: SandboxLimits) -> str:
     """An exception of a submission in words, without a full stop.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 
 from textgym.course.assignment import Assignment, Finding, Part, shown
 from textgym.course.problems import Problem, draw_problem
-from textgym.course.sandbox import Limits, Student
+from textgym.course.sandbox import SandboxLimits, Student
 from textgym.course.weeks.week_training import train
 from textgym.errors import TextGymError
 
@@ -233,5 +233,5 @@ WEEK = Assignment(
         ),
     ),
     template=TEMPLATE,
-    limits=Limits(seconds=20.0),
+    limits=SandboxLimits(seconds=20.0),
 )

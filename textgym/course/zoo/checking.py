@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from textgym.course.sandbox import Limits, Student, Unanswered
+from textgym.course.sandbox import SandboxLimits, Student, Unanswered
 from textgym.course.zoo.bug import Bug
 from textgym.course.zoo.running import OWN, SEEDS, functions, get, run, source
 
-LIMITS = Limits(seconds=60.0, gigabytes=4.0)
+LIMITS = SandboxLimits(seconds=60.0, gigabytes=4.0)
 DRIVER = "textgym.course.zoo.running:run_submission"
 
 HINT = "A file with one function alone begins with: from __future__ import annotations"
