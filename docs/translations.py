@@ -1,7 +1,7 @@
 """Translated pages: which English page each of them translates, and whether it still does.
 
-Run it after a translation was renewed: python docs/translations.py --mark. With --check it changes nothing and says which
-pages translate an older text, or have other code or fewer headings than the page that they translate.
+Run it after a translation was renewed: python docs/translations.py --mark. With --check it changes nothing and says
+which pages translate an older text, or have other code or fewer headings than the page that they translate.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ def take(report: Path, target: Path) -> None:
     """Writes a picture of the top of a report."""
     with open_browser() as browser:
         page = browser.page("file://", width=WIDTH, height=HEIGHT)
+        page.call("Emulation.setScrollbarsHidden", hidden=True)
         page.go(report.resolve().as_uri())
         data = page.call("Page.captureScreenshot", format="png")["data"]
         target.write_bytes(base64.b64decode(data))

@@ -31,15 +31,22 @@ SHORTER = {
     r"--pairs 2000 --rounds 3": "--pairs 200 --rounds 1 --steps 2560",
     r"--episodes \d+": "--episodes 20",
     r" --budget 0\.05": "",
+    r"bench run --suite core --config": "bench run --suite demo --config",
     r"(bench run --suite core(?!.* --agent))": r"\1 --agent uniform --agent q_learning",
-    r"bench run --suite (core|demo)": r"bench run --suite \1 --seeds 1 --budget 0.001",
+    r"bench run --suite core": "bench run --suite core --seeds 1 --budget 0.001",
+    r"bench run --suite demo": "bench run --suite demo --seeds 1 --budget 0.01",
     r"overopt TextGen-v0 --out": "overopt TextGen-v0 --models unigram --seeds 1 --out",
     r"overopt TextGen-v0( *#.*)?$": "overopt TextGen-v0 --models unigram --seeds 1",
 }
 """What is asked for -> less of the same; one after the other."""
 
 PROMPTS = "prompt,reference,split\nname a colour,red,train\nname a fruit,apple,train\nname a red fruit,apple,test\n"
-AGENT = (DOCS / "examples" / "own_agent.py").read_text(encoding="utf-8")
+AGENT = (
+    (DOCS / "examples" / "own_agent.py")
+    .read_text(encoding="utf-8")
+    .replace("best=None):", "best=None, share=0.5):")  # an option that textgym bench tune may try
+    .replace("class Agent:\n", "class Agent:\n    search_space = {'share': (0.1, 0.9)}\n\n")
+)
 REWARDS = """\
 def kind(completion):
     return completion.count("great") - 0.1 * len(completion.split())
@@ -81,7 +88,7 @@ NOT_RUN = {
 """Lines in blocks of which others are run -> why these are not."""
 
 SLOW = re.compile(
-    r"textgym (train (?!q_learning|my_module)|bench|doctor|overopt|rlhf|label queries|lab report)"
+    r"textgym (train (?!q_learning|my_module)|bench|doctor|overopt|rlhf|label queries)"
     r"|rm train .*--model mlp|audit .*my_rewards:kind"
 )
 """Lines that import torch, start many processes, or enumerate a lot."""

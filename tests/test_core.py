@@ -33,11 +33,11 @@ from toys import (
     toy,
 )
 
+from textgym.actions import check_prompt_index
 from textgym.constraints import Grammar, MinLength, NoRepeat
 from textgym.core import GenerationCore
 from textgym.episodes import STOP_REASONS
 from textgym.errors import ActionError, ConfigurationError, EpisodeOverError, PromptError, RewardError, TaskError
-from textgym.actions import check_prompt_index
 from textgym.scoring import Scorer
 from textgym.task import Task
 

@@ -73,7 +73,7 @@ def test_a_report_adds_up_and_says_why(report: grading.Report) -> None:
     double, halve = report.parts
     assert (double.points, halve.points, report.points, report.possible) == (50, 10, 60, 100)
     assert double.sentences[0].startswith("Right: the double of ")
-    assert halve.sentences == ["Halve() raised RuntimeError: out of order (line 7)."]
+    assert halve.sentences == ["halve() raised RuntimeError: out of order (line 7)."]
     assert report.printed == "working\nworking\n"
     assert report.notes[-1].startswith("Warning: files and network are not confined, as asked. ")
     assert "docker run --rm --network none" in report.notes[-1]
@@ -88,7 +88,7 @@ def test_gradescope(report: grading.Report) -> None:
         ("double it", 50, 50, "passed"),
         ("halve it", 10, 50, "failed"),
     ]
-    assert data["tests"][1]["output"] == "Halve() raised RuntimeError: out of order (line 7)."
+    assert data["tests"][1]["output"] == "halve() raised RuntimeError: out of order (line 7)."
     assert {test["number"] for test in data["tests"]} == {"1", "2"}
     known = {"score", "max_score", "status", "name", "number", "output", "output_format", "visibility"}
     assert all(test.keys() <= known for test in data["tests"])

@@ -79,7 +79,7 @@ def prints(): print("noise"); return float("nan")
 def test_after_an_exception_it_can_be_asked_again(confine: bool) -> None:
     said = {
         "divides": "divides() raised ZeroDivisionError: division by zero (line 5)",
-        "returns_an_object": "returns_an_object() raised WireError: a value of type object: expected numbers, strings, "
+        "returns_an_object": "returns_an_object() returned a value of type object: expected numbers, strings, "
         "lists, tuples, dicts or arrays",
         "asks_for_memory": "asks_for_memory() asked for more than the 0.5 GB of memory that it may use",
         "interrupts": "interrupts() raised KeyboardInterrupt (line 8)",
@@ -104,10 +104,10 @@ ENDINGS = [
     ("def f(): return 'x' * 2**25", "f() sent an answer of more than 8 MB, and was stopped"),
     ("import time\ndef f(): time.sleep(1000)", "f() did not come to an end within 1 seconds, and was stopped"),
     ("while True: pass", "running the file did not come to an end within 1 seconds, and was stopped"),
-    ("def f(:", "running the file raised SyntaxError: invalid syntax (submission.py, line 1) (line 1)"),
+    ("def f(:", "running the file raised SyntaxError: invalid syntax (line 1)"),
     ("import sys\nsys.exit(0)", "running the file ended the program by SystemExit: 0 (line 2)"),
     ("import os\nos._exit(3)", "running the file ended the program with status 3 instead of answering"),
-    ("import ctypes\ndef f(): ctypes.string_at(0)", "f() was ended by signal 11 instead of answering"),
+    ("import ctypes\ndef f(): ctypes.string_at(0)", "f() was ended by signal 11 (SIGSEGV) instead of answering"),
     ("import os\ndef f(): os.closerange(3, 200)", "f() ended the program with status 0 instead of answering"),
     ("import os\ndef f():\n  while True: os.write(4, b'{}\\n' * 1000)", "f() sent something that is no answer"),
 ]

@@ -55,12 +55,9 @@ def test_names_tell_the_groups() -> None:
 
 
 def test_a_file_of_groups_comes_back_as_it_was(tmp_path: Path) -> None:
-    groups = {"-a": ["=1+1", 'Bo "B", Jr'], "b": ["Cy"]}
+    groups = {"-a": ["'=2", "=1+1", 'Bo "B", Jr'], "b": ["Cy"]}
     (tmp_path / "groups.csv").write_text(write_groups(groups), encoding="utf-8")
-    assert find_groups(["Cy", "=1+1", 'Bo "B", Jr'], tmp_path / "groups.csv") == {
-        "-a": ["=1+1", 'Bo "B", Jr'],
-        "b": ["Cy"],
-    }
+    assert find_groups(["Cy", "=1+1", 'Bo "B", Jr', "'=2"], tmp_path / "groups.csv") == groups
     assert all(not line.startswith(("=", "-")) for line in write_groups(groups).splitlines())
 
 

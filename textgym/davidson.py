@@ -5,7 +5,8 @@ a parameter ``tie``. With ``u`` the log-odds of left against right, the chances 
 
     exp(u / 2) : tie : exp(-u / 2)        u = reliability of the judge * (score of left - score of right) + side
 
-``side`` is how much likelier the left text is where both are as good, in log-odds; a judge's reliability is one over
+``side`` is how much likelier the left text is where both are as good, in log-odds (Davidson and Beaver 1977, "On
+extending the Bradley-Terry model to incorporate within-pair order effects"); a judge's reliability is one over
 the temperature. Without ties, side and judges this is the model of :mod:`textgym.bradley_terry`.
 """
 

@@ -39,9 +39,7 @@ from textgym.errors import TextGymError
 
 USAGE_ERROR = 2
 
-app = typer.Typer(
-    no_args_is_help=True, pretty_exceptions_enable=False, help="Reinforcement learning on text."
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Reinforcement learning on text.")
 
 
 def _tell_version(wanted: bool) -> None:

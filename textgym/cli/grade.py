@@ -99,6 +99,8 @@ def _show(report: Report) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
+    from textgym.course.sandbox_limits import printable
+
     console = _console()
     console.print(f"{report.assignment}, {report.title}, for {report.student}\n", style="bold")
     for part in report.parts:
@@ -109,7 +111,7 @@ def _show(report: Report) -> None:
     if report.printed.strip():
         console.print("\nwhat the submission printed:", style="bold")
         for line in report.printed.strip().splitlines()[:10]:
-            console.print(Padding(Text(line[:PLAIN_WIDTH]), (0, 0, 0, 2)))
+            console.print(Padding(Text(printable(line)[:PLAIN_WIDTH]), (0, 0, 0, 2)))
     for note in report.notes:
         console.print(f"\n{note}")
     console.print(f"\n{report.points} of {report.possible} points", style="bold")

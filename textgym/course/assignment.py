@@ -8,6 +8,7 @@ process, with :mod:`textgym.exact` or in closed form. A part's grade is the sum 
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -111,7 +112,8 @@ class Assignment:
 def generator(student: str, *names: str) -> np.random.Generator:
     """The random numbers of a student for one purpose: a function of the id's SHA-256 and the names alone.
 
-    Spaces around an id and upper case make no difference.
+    Upper case makes no difference, nor do spaces around an id, the two ways in which Unicode writes an accent, wide
+    digits, and signs that cannot be seen, such as the mark at the beginning of a spreadsheet's file.
 
     Raises:
         ConfigurationError: for an empty id.
@@ -121,13 +123,18 @@ def generator(student: str, *names: str) -> np.random.Generator:
         >>> bool(one == same), bool(one == other)
         (True, False)
     """
-    plain = student.strip().casefold()
+    plain = _plain_id(student)
     if not plain:
         raise ConfigurationError("an empty student id: expected a name or number, from which the variants are drawn")
-    digest = hashlib.sha256(plain.encode("utf-8")).digest()
+    digest = hashlib.sha256(plain.encode("utf-8", "surrogatepass")).digest()
     entropy = int.from_bytes(digest[:16], "big")
     sequence = np.random.SeedSequence(entropy, spawn_key=tuple(crc32(name.encode()) for name in names))
     return np.random.default_rng(sequence)
+
+
+def _plain_id(student: str) -> str:
+    seen = "".join(letter for letter in student if unicodedata.category(letter) != "Cf")
+    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold()).split())
 
 
 def near(answer: Any, truth: Any, tolerance: float = 1e-6) -> bool:

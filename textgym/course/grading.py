@@ -11,6 +11,7 @@ from typing import Any
 from textgym.course.assignment import Assignment, Finding, Part
 from textgym.course.report import FORMATS, PartReport, Report
 from textgym.course.sandbox import SandboxLimits, Student, Unanswered
+from textgym.course.sandbox_limits import plain
 from textgym.errors import ConfigurationError, unknown_name
 
 __all__ = ["FORMATS", "WEEKS", "get", "grade", "grade_part"]
@@ -84,9 +85,10 @@ def grade_part(part: Part[Any], variant: Any, student: Student) -> PartReport:
         for finding in part.grade(variant, student):  # one by one: what was found before a failure counts
             findings.append(finding)  # noqa: PERF402
     except Unanswered as error:
-        failure = f"{_capital(str(error))}."
+        failure = f"{_capital(plain(str(error), 1000))}."
     except ODD as error:
-        failure = f"An answer came that has not the form that was asked for ({type(error).__name__}: {error})."
+        reason = plain(f"{type(error).__name__}: {error}")
+        failure = f"An answer came that has not the form that was asked for ({reason})."
     return PartReport(part.name, part.points, tuple(findings), failure)
 
 
@@ -97,7 +99,8 @@ def _require(names: Sequence[str], student: Student) -> None:
 
 
 def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]
+    """With a capital, unless it begins with the name of a function."""
+    return sentence if sentence.partition(" ")[0].endswith("()") else sentence[:1].upper() + sentence[1:]
 
 
 def _notes(student: Student) -> list[str]:

@@ -39,11 +39,13 @@ class Guard:
     Attributes:
         folder: The private folder, where everything may be written.
         forbidden: Modules that may not be imported, with all below them.
+        hidden: Their files and folders, which may not be read either.
         tell: Is told each kind of attempt once, in words.
     """
 
     folder: str
     forbidden: tuple[str, ...]
+    hidden: tuple[str, ...]
     tell: Callable[[str], None]
     _told: set[str] = field(default_factory=set)
 
@@ -77,16 +79,17 @@ class Guard:
 
     def _open(self, path: Any, mode: Any, flags: Any) -> None:
         writes = set(mode or "") & set("wax+") if isinstance(mode, str) else (flags or 0) & WRITES
-        if not writes or isinstance(path, int) or path is None or _shown(path) in (os.devnull, "/dev/tty"):
+        if isinstance(path, int) or path is None or _shown(path) in (os.devnull, "/dev/tty"):
             return
-        if not self._is_inside(path):
+        if _is_below(path, *self.hidden):
+            self._refuse(f"tried to read {Path(_shown(path)).name}, which would give the answers away")
+        if writes and not self._is_inside(path):
             self._refuse(f"tried to write {_shown(path)}, which is outside its folder")
 
     def _is_inside(self, path: Any) -> bool:
         if isinstance(path, int):
             return True  # a descriptor: opening it was judged
-        place = os.path.realpath(os.fsdecode(path))
-        return place == self.folder or place.startswith(self.folder + os.sep)
+        return _is_below(path, self.folder)
 
     def _refuse(self, attempt: str) -> None:
         self._note(attempt)
@@ -98,6 +101,11 @@ class Guard:
             self.tell(attempt)
 
 
+def _is_below(path: Any, *folders: str) -> bool:
+    place = os.path.realpath(os.fsdecode(path))
+    return any(place == folder or place.startswith(folder + os.sep) for folder in folders)
+
+
 def _shown(path: Any) -> str:
     try:
         return os.fsdecode(path)
@@ -105,8 +113,8 @@ def _shown(path: Any) -> str:
         return str(path)
 
 
-def install(folder: Path, forbidden: Iterable[str], tell: Callable[[str], None]) -> None:
+def install(folder: Path, forbidden: Iterable[str], hidden: Iterable[str], tell: Callable[[str], None]) -> None:
     """Guards this process from now on; there is no way back."""
-    guard = Guard(os.path.realpath(folder), tuple(forbidden), tell)
+    guard = Guard(os.path.realpath(folder), tuple(forbidden), tuple(hidden), tell)
     sys.meta_path.insert(0, guard)
     sys.addaudithook(guard)

@@ -105,8 +105,8 @@ def _one_line(text: str) -> str:
 
 def _harmless(cell: str) -> str:
     """Text that no spreadsheet takes for a formula; :func:`_plain` takes the mark away again."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+    return f"'{cell}" if cell.lstrip("'").startswith(_FORMULA) else cell
 
 
 def _plain(cell: str) -> str:
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
+    return cell[1:] if cell.startswith("'") and cell.lstrip("'").startswith(_FORMULA) else cell

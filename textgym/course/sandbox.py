@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from textgym.course import sandbox_folders, sandbox_watch
-from textgym.course.sandbox_limits import Raised, SandboxError, SandboxLimits, Unanswered, complaint
+from textgym.course.sandbox_limits import Raised, SandboxError, SandboxLimits, Unanswered, complaint, ending, plain
 from textgym.course.sandbox_pipes import Keeper, TooLong, read_lines
 from textgym.course.wire import Decoder, Encoder, Handle, Served, WireError
 
@@ -64,6 +64,7 @@ class Student:
     _folder: Path | None = field(default=None, init=False)
     _names: list[str] = field(default_factory=list, init=False)
     _broken: str | None = field(default=None, init=False)
+    _waited: float = field(default=0.0, init=False)
     mark: str = field(default="", init=False)
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -157,7 +158,7 @@ class Student:
         command = command_of(self._folder, self.limits, self.forbidden)
         if isinstance(command, str):
             return command
-        self.mark = secrets.token_hex(8)
+        self.mark, self._waited = secrets.token_hex(8), 0.0
         environment = sandbox_folders.environment(self._folder / "files", {sandbox_watch.MARK: self.mark})
         self._process = subprocess.Popen(
             command,
@@ -198,7 +199,9 @@ class Student:
         asked = 0
         self._send(question, what)
         while True:
+            began = time.monotonic()
             line = self._reader.get(LOOK_SECONDS)
+            self._waited += time.monotonic() - began
             if line is None or time.monotonic() - looked > LOOK_SECONDS:
                 looked = time.monotonic()
                 used = self._check_limits(what, looked - heard, used)
@@ -212,7 +215,7 @@ class Student:
                     self._give_up(f"{what} asked more than {MOST_ASKS:,} times for what it was given")
                 self._send(self._serve(message, serving), what)
             elif "note" in message:
-                self._note(str(message["note"]))
+                self._note(plain(str(message["note"]), 300))
             elif "error" in message:
                 raise Raised(complaint(what, message["error"], self.limits))
             elif "value" in message:
@@ -220,14 +223,9 @@ class Student:
             else:
                 self._give_up(f"{what} sent something that is no answer")
 
-    @property
-    def _pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
     def _note(self, attempt: str) -> None:
         if attempt not in self.attempts and len(self.attempts) < 20:
-            self.attempts.append(attempt[:300])
+            self.attempts.append(attempt)
 
     def _send(self, message: Mapping[str, Any], what: str) -> None:
         assert self._process is not None
@@ -271,7 +269,8 @@ class Student:
 
     def _check_limits(self, what: str, silent: float, used_before: float | None) -> float | None:
         """Ends a process that uses too much; the processor time that it had used when it was first looked at."""
-        limits, usage = self.limits, sandbox_watch.measure(self._pid)
+        assert self._process is not None
+        limits, usage = self.limits, sandbox_watch.measure(self._process.pid)
         if usage.processes > MOST_PROCESSES:
             self._give_up(f"{what} started more than {MOST_PROCESSES} processes")
         if usage.gigabytes is not None and usage.gigabytes > 1.25 * limits.gigabytes:
@@ -280,6 +279,8 @@ class Student:
         spent = 0.0 if usage.seconds is None or before is None else usage.seconds - before
         if spent > limits.seconds or silent > limits.seconds * limits.patience:
             self._give_up(f"{what} did not come to an end within {limits.seconds:g} seconds")
+        if self._waited > limits.total_seconds:
+            self._give_up(f"{what} came after the grader had waited for {limits.total_seconds} seconds in all")
         return before
 
     def _give_up(self, sentence: str) -> None:
@@ -295,5 +296,4 @@ class Student:
         except subprocess.TimeoutExpired:  # it has only closed its pipe
             self._give_up(f"{what} cut the connection to the grader")
         self.restart()
-        how = f"was ended by signal {status - 128 if status > 128 else -status}" if status > 128 or status < 0 else ""
-        raise Unanswered(f"{what} {how or f'ended the program with status {status}'} instead of answering")
+        raise Unanswered(ending(what, status, self.limits))

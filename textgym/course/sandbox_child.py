@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -36,16 +36,17 @@ class Worker:
     Args:
         questions: Lines of JSON from the grader.
         answers: Where lines of JSON go.
+        hidden: Files and folders that may not be read.
     """
 
-    def __init__(self, questions: BinaryIO, answers: BinaryIO) -> None:
-        from textgym.course.wire import Decoder, Encoder
+    def __init__(self, questions: BinaryIO, answers: BinaryIO, hidden: Sequence[str]) -> None:
+        from textgym.course.wire import Decoder, Encoder, WireError
 
-        self.questions, self.answers = questions, answers
+        self.questions, self.answers, self.hidden = questions, answers, hidden
         self.lock = threading.Lock()
         self.kept: dict[int, Any] = {}
         self.module = ModuleType(SUBMISSION)
-        self.encoder = Encoder()
+        self.encoder, self.unsent = Encoder(), WireError
         self.decoder = Decoder(self._stand_in, self.kept)
 
     def say(self, **message: Any) -> None:
@@ -59,11 +60,13 @@ class Worker:
         """Answers each question in turn."""
         while line := self.questions.readline():
             question = json.loads(line)
+            answered = False
             try:
                 value = self._answer(question)
+                answered = True
                 self.say(value=self.encoder.encode(value))
             except BaseException as error:
-                self.say(error=_described(error))
+                self.say(error={**_described(error), "returned": answered and isinstance(error, self.unsent)})
 
     def _answer(self, question: dict[str, Any]) -> Any:
         if question["do"] == "load":
@@ -86,7 +89,7 @@ class Worker:
         assert spec is not None
         assert spec.loader is not None
         self.module = sys.modules[SUBMISSION] = module_from_spec(spec)
-        install(Path.cwd(), forbidden, lambda attempt: self.say(note=attempt))
+        install(Path.cwd(), forbidden, self.hidden, lambda attempt: self.say(note=attempt))
         spec.loader.exec_module(self.module)
         return [name for name in vars(self.module) if not name.startswith("_")]
 
@@ -133,7 +136,7 @@ def _described(error: BaseException) -> dict[str, Any]:
     ]
     line = error.lineno if isinstance(error, SyntaxError) else (lines[-1] if lines else None)
     try:
-        message = str(error)
+        message = str(error.msg if isinstance(error, SyntaxError) else error)
     except Exception:
         message = ""
     return {"type": kind, "message": message[:500], "line": line}
@@ -177,7 +180,7 @@ def main() -> None:
         sys.path.extend(settings["paths"])
     os.chdir(settings["folder"])
     limit(settings)
-    worker = Worker(questions, answers)
+    worker = Worker(questions, answers, settings["hidden"])
     worker.say(hello=os.getpid())
     with contextlib.suppress(OSError):  # the grader has gone, or the submission has closed its pipe
         worker.run()

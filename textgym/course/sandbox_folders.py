@@ -35,6 +35,7 @@ def plain_command(scratch: Path, limits: SandboxLimits, forbidden: Sequence[str]
         "seconds": limits.total_seconds,
         "megabytes": limits.disk_megabytes,
         "confined": False,
+        "hidden": hidden_places(forbidden),
     }
     return _worker(settings)
 
@@ -63,7 +64,7 @@ def confined_command(scratch: Path, limits: SandboxLimits, forbidden: Sequence[s
         "private": str(scratch / "files"),
         "disk_bytes": limits.disk_megabytes * 1024**2,
         "shown": shown_folders(),
-        "hidden": hidden_folders(forbidden),
+        "hidden": hidden_places(forbidden),
         "command": worker,
     }
     return [sys.executable, "-I", "-S", "-B", str(HERE / "sandbox_linux.py"), json.dumps(settings)]
@@ -79,10 +80,17 @@ def shown_folders() -> list[str]:
     return [path for path in dict.fromkeys(found) if path and os.path.lexists(path) and path != "/"]
 
 
-def hidden_folders(forbidden: Sequence[str]) -> list[str]:
-    """What a submission shall not even be able to read: the folders of forbidden packages."""
+def hidden_places(forbidden: Sequence[str]) -> list[str]:
+    """What a submission shall not even be able to read: folders of forbidden packages, files of forbidden modules.
+
+    Compiled files are among them, and what a link leads to.
+    """
     specs = [spec for name in forbidden if (spec := find_spec(name)) is not None]
-    return [folder for spec in specs for folder in spec.submodule_search_locations or ()]
+    found = [folder for spec in specs for folder in spec.submodule_search_locations or ()]
+    files = [Path(spec.origin) for spec in specs if spec.origin and not spec.submodule_search_locations]
+    for file in files:
+        found += map(str, [file, *file.parent.glob(f"__pycache__/{file.stem}.*.pyc")])
+    return list(dict.fromkeys([*found, *map(os.path.realpath, found)]))
 
 
 def _package_folder(name: str) -> str:
@@ -95,4 +103,4 @@ def environment(folder: Path, extra: dict[str, str]) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("SYSTEMROOT", "PATH", "LD_LIBRARY_PATH") if name in os.environ}
     own = dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP", "MPLCONFIGDIR"), str(folder))
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {**kept, **own, **threads, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", **extra}
+    return {**kept, **own, **threads, "LANG": "C.UTF-8", **extra}

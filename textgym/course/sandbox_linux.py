@@ -102,6 +102,8 @@ def build_view(settings: dict[str, Any]) -> None:
         if Path(root + path).is_dir():
             mount("nothing", root + path, "tmpfs", NOSUID | NODEV, "size=4k,mode=755")
             seal(root + path)
+        elif Path(root + path).is_file():
+            mount("/dev/null", root + path, None, BIND)
     Path(root + private).mkdir(parents=True, exist_ok=True)
     mount("private", root + private, "tmpfs", NOSUID | NODEV, f"size={size},mode=700")
     Path(root, "proc").mkdir()

@@ -81,7 +81,9 @@ class Encoder:
         """
         if value is None or isinstance(value, bool | int | float | str):
             return value
-        if isinstance(value, np.generic):
+        if isinstance(value, np.longdouble):
+            return float(value)
+        if isinstance(value, np.generic) and not isinstance(value.item(), np.generic):
             return self.encode(value.item())
         if isinstance(value, list):
             return [self.encode(item) for item in value]
@@ -114,6 +116,8 @@ class Encoder:
 def _encode_array(array: np.ndarray[Any, Any]) -> Any:
     if array.dtype.kind not in NUMBERS:
         raise WireError(f"an array of {array.dtype}: expected numbers")
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:  # more digits than JSON's numbers have
+        array = array.astype(np.float64)
     return {"$array": array.dtype.str, "shape": list(array.shape), "items": array.ravel().tolist()}
 
 

@@ -22,6 +22,7 @@ token ids, first the prompt's; observation.tobytes() is a key of a table. Nothin
 
 from __future__ import annotations
 
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class Learner:
         raise NotImplementedError
 '''
 
-STEPS = 4000
+STEPS = 10_000  # enough for plain epsilon-greedy, whose epsilon falls in a straight line, with any luck
 FEW_STEPS = 400
 MOST_REGRET = 0.03
 MOST_ERROR = 0.05
@@ -107,9 +108,10 @@ def grade_regret(variant: Training, student: Student) -> Iterator[Finding]:
 def explain_values(variant: Training) -> str:
     """The words of ``--explain``."""
     return (
-        f"value(observation, action) after learn(env, {STEPS}): compared with Q*, as a share of what lies between "
-        f"random play and the best. The mean error over the steps that you took may be {MOST_ERROR:g}, and so may the "
-        f"error of the largest value before the first word, for each prompt. {_texts(variant.problems[0])}"
+        f"value(observation, action) after learn(env, {STEPS}): compared with the undiscounted Q*, as a share of what "
+        f"lies between random play and the best. The mean error over the steps that you took may be {MOST_ERROR:g}, "
+        "and so may the error of the largest value before the first word, for each prompt. "
+        f"{_texts(variant.problems[0])}"
     )
 
 

@@ -7,7 +7,10 @@ from textgym.course.sandbox import FORBIDDEN
 from textgym.course.weeks.week_hacking import BEST, TILTED
 from textgym.course.weeks.week_peaks import ENSEMBLE, HACKED
 
-TEMPLATE = '''"""Week 7: when the reward is hacked. Arrays are NumPy arrays, with an entry for each of all L texts."""
+TEMPLATE = '''"""Week 7: when the reward is hacked. Arrays are NumPy arrays, with an entry for each of all L texts.
+
+Stay in double precision, which is what they come in: a thousand small probabilities are added up.
+"""
 
 from __future__ import annotations
 

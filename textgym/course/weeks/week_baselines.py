@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from textgym.course.assignment import Finding, Part, shown
 from textgym.course.sandbox import Student
-from textgym.course.weeks.week_findings import ask, difference, judge, misfit
+from textgym.course.weeks.week_findings import ask, difference, idle, judge, misfit
 from textgym.course.weeks.week_texts import (
     Texts,
     all_texts,
@@ -163,7 +163,8 @@ def grade_divergence(variant: Divergence, student: Student) -> Iterator[Finding]
     answer = variant.answer(student, variant.logits, variant.reference)
     yield _expected(answer, policy, reference)
     again = variant.answer(student, *variant.changed())
-    came = misfit(answer, len(policy)) or misfit(again, len(policy)) or difference(again, answer)
+    silent = misfit(answer, len(policy)) or idle(answer)
+    came = silent or misfit(again, len(policy)) or difference(again, answer)
     yield Finding(
         5,
         not came,
@@ -171,13 +172,9 @@ def grade_divergence(variant: Divergence, student: Student) -> Iterator[Finding]
         came,
         "What a model says at places of padding is about no token: your numbers must not change.",
     )
-    yield judge(
-        3,
-        "the estimates where the reference is the policy itself",
-        variant.answer(student, variant.logits, variant.logits),
-        np.zeros(len(policy)),
-        "A policy does not diverge from itself, on no text.",
-    )
+    came = silent or difference(variant.answer(student, variant.logits, variant.logits), np.zeros(len(policy)))
+    look = "A policy does not diverge from itself, on no text; from another one it does."
+    yield Finding(3, not came, "the estimates where the reference is the policy itself", came, look)
 
 
 def _expected(answer: Any, policy: Floats, reference: Floats) -> Finding:

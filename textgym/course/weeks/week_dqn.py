@@ -74,6 +74,10 @@ def draw_batch(rng: np.random.Generator, *, ends: bool = False, cuts: bool = Fal
         legal[[0, 1], [0, vocab_size - 1]] = True
         online, target = (np.where(legal, q, q + 4.0) for q in (online, target))
     thirds = rng.permutation(ROWS) % 3 == 0
+    if masks:  # a text goes on where all legal values lie below 0: a mask that multiplies would choose an illegal 0
+        row = int(np.flatnonzero(~(thirds & ends))[0])
+        for q in (online, target):
+            q[row] = np.where(legal[row], -0.5 - np.abs(q[row]), q[row])
     return Batch(rng.normal(size=ROWS).round(2), thirds & ends, thirds & cuts, online, target, legal)
 
 

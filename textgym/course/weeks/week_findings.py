@@ -68,14 +68,17 @@ def difference(answer: Any, truth: Any, *, tolerance: float = 1e-6) -> str:
     if given is None:
         return f"{shown(answer)} came, and not {_kind(right)}"
     if given.shape != right.shape:
-        wanted = f"one of shape {right.shape}" if given.ndim and right.ndim else _shape(right)
-        return f"{_shape(given)} came, and not {wanted}"
+        other = f"one of shape {right.shape}" if given.ndim and right.ndim else _shape(right)
+        return f"{_shape(given)} came, and not {other}"
     wrong = np.argwhere(~np.isclose(given, right, rtol=tolerance, atol=tolerance))
     if not len(wrong):
         return ""
     place = tuple(wrong[0].tolist())
     name = f"entry {place[0] if len(place) == 1 else list(place)}" if place else "it"
-    return f"{name} came out as {shown(float(given[place]))}, not {shown(float(right[place]))}"
+    came, wanted = float(given[place]), float(right[place])
+    if shown(came) == shown(wanted):
+        return f"{name} came out as {came!r}, not {wanted!r}: more than {tolerance:g} away"
+    return f"{name} came out as {shown(came)}, not {shown(wanted)}"
 
 
 def same(answer: Any, truth: Any, *, tolerance: float = 1e-6) -> bool:
@@ -94,6 +97,16 @@ def misfit(answer: Any, *shape: int, finite: bool = True) -> str:
     if given is None or given.shape != shape:
         return difference(answer, np.zeros(shape))
     return "" if not finite or np.isfinite(given).all() else "numbers that are not finite came"
+
+
+def idle(answer: Any) -> str:
+    """Why finite numbers say nothing: they are all the same. Empty where they differ.
+
+    Example:
+        >>> idle([0.0, 0.0]), idle([0.0, 1.0])
+        ('the same number came for all of them', '')
+    """
+    return "" if np.ptp(np.asarray(answer, dtype=np.float64)) else "the same number came for all of them"
 
 
 def pair(answer: Any) -> tuple[Any, Any]:

@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 
 FINE = 1e-9  # of probabilities: most of them are small
 LARGE_N = 200_000
+ROUGH = 1e-7  # of powers with so large an exponent: they multiply rounding errors by it
 HARD = 1e-4  # a temperature: the next best text is a hundred nats away
 
 
@@ -64,10 +65,11 @@ def draw_choice(rng: np.random.Generator) -> Choice:
 def explain_best(variant: Choice) -> str:
     """What is to be written."""
     return (
-        "best_of_n(reference, proxy, n): the exact probability of each text to be kept when n texts are drawn from the "
-        "reference and the one with the highest proxy is kept; of draws with equal proxies each is as likely to be the "
-        "one. reference (L,) has the probabilities of all texts, proxy (L,) their scores. Nothing is to be sampled. "
-        f" Your n is {variant.n}, and in the end {LARGE_N:,}."
+        "best_of_n(reference, proxy, n): the exact probability of each text to be kept when n texts are drawn from "
+        "the reference and the one with the highest proxy is kept; of draws with equal proxies each is as likely to "
+        "be the one. reference (L,) has the probabilities of all texts, some of them 0, proxy (L,) their scores. "
+        f"Nothing is to be sampled: an error of {FINE:g} is too large. Your n is {variant.n}, and in the end "
+        f"{LARGE_N:,}."
     )
 
 
@@ -85,7 +87,8 @@ def grade_best(variant: Choice, student: Student) -> Iterator[Finding]:
     )  # fmt: skip
     for points, name, reference, proxy, n, look in cases:
         answer = ask(student, "best_of_n", reference, proxy, n)
-        yield judge(points, name, answer, best_of_n(reference, proxy, n), look, tolerance=FINE)
+        fine = FINE if n < LARGE_N else ROUGH
+        yield judge(points, name, answer, best_of_n(reference, proxy, n), look, tolerance=fine)
 
 
 # ---- the tilted policy ----------------------------------------------------------------------------------------------
@@ -96,8 +99,8 @@ def explain_tilted(variant: Choice) -> str:
     return (
         "tilted(reference, proxy, temperature): the policy in proportion to reference * exp(proxy / temperature), the "
         "best one where a nat of divergence from the reference costs so much. And divergence(policy, reference): "
-        f"KL(policy || reference) in nats, for policies that never write some texts. Your temperature is "
-        f"{variant.temperature}, and in the end {HARD:g}."
+        f"KL(policy || reference) in nats, for policies that never write some texts. An error of {FINE:g} in a "
+        f"probability is too large. Your temperature is {variant.temperature}, and in the end {HARD:g}."
     )
 
 

@@ -88,9 +88,9 @@ def grade_pile(variant: Pile, student: Student) -> Iterator[Finding]:
     again = _read(ask(student, "split", list(variant.prompts), variant.share, first), variant)
     yield Finding(
         4,
-        not isinstance(again, str) and again == held,
+        not isinstance(again, str) and again == held and any(held) and not all(held),
         "the same split from the same seed, in a process of its own",
-        again if isinstance(again, str) else "another one came",
+        again if isinstance(again, str) else "another one came" if again != held else "it is no split",
         "Sort the different prompts before you draw: a set has another order in each process.",
     )
     other = _read(ask(student, "split", list(variant.prompts), variant.share, second), variant)

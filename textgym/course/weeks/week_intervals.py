@@ -21,6 +21,11 @@ REPLICATES = 2000
 NARROWEST, WIDEST = 0.93, 1.6  # of the percentile interval; with Student's quantiles it is about 1.25 times as wide
 FEWEST_HITS = 0.78  # the percentile interval of five seeds on four tasks holds the truth nine times in ten
 
+WANTED = (
+    f"on average the ends have to be {NARROWEST} to {WIDEST} times as far from the mean as those of the percentile "
+    f"bootstrap, and at least {FEWEST_HITS:.0%} of the intervals have to hold the truth."
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Experiments:
@@ -65,21 +70,22 @@ def explain_single(variant: Experiments) -> str:
         "of lists, one for each task, one score a seed. Draw seeds with replacement within each task, about "
         f"{REPLICATES:,} times, and take the middle 95 % of the means; widening for few seeds is welcome. The same "
         f"seed gives the same interval. You are asked about {len(variant.left)} experiments of {TASKS} tasks with "
-        f"{SEEDS} seeds, whose true mean is known."
+        f"{SEEDS} seeds, whose true mean is known: {WANTED}"
     )
 
 
 def grade_single(variant: Experiments, student: Student) -> Iterator[Finding]:
     """The width, the share of hits, and the same interval from the same seed."""
     answers = [ask(student, "interval", scores.tolist(), variant.seed) for scores in variant.left]
+    rigid = _rigid(answers)
     yield from _judge(variant, variant.left, answers, width_points=12, hit_points=10)
     student.restart()
     again = ask(student, "interval", variant.left[0].tolist(), variant.seed)
     yield Finding(
         8,
-        bool(_is_interval(answers[0])) and _is_interval(again) and _ends(again) == _ends(answers[0]),
+        not rigid and _is_interval(answers[0]) and _is_interval(again) and _ends(again) == _ends(answers[0]),
         "the same interval from the same seed, in a process of its own",
-        f"{shown(again)} came, and {shown(answers[0])} before",
+        rigid or f"{_said(again)} came, and {_said(answers[0])} before",
         "Make a generator from the seed: numpy.random.default_rng(seed).",
     )
 
@@ -93,7 +99,7 @@ def explain_double(variant: Experiments) -> str:
         "paired_interval(left, right, seed): a 95 % bootstrap interval (low, high) of how much better left is than "
         "right, on average over all scores. Both come as scores in interval(), and score k of a task belongs to the "
         "same seed on both sides: what a seed does to both cancels out when pairs are drawn. You are asked about "
-        f"{len(variant.left)} experiments in which the truth is known."
+        f"{len(variant.left)} experiments in which the truth is known: {WANTED}"
     )
 
 
@@ -132,13 +138,24 @@ def _judge(
         "together; what is between the tasks is no uncertainty.",
     )
     hits = float(((low <= variant.truth) & (variant.truth <= high)).mean())
+    rigid = _rigid(answers)
     yield Finding(
         hit_points,
-        hits >= FEWEST_HITS,
+        hits >= FEWEST_HITS and not rigid,
         f"the share {asked} that hold the truth, {shown(variant.truth)}",
-        f"{hits:.0%} do, which is too few for 95 %",
+        rigid or f"{hits:.0%} do, which is too few for 95 %",
         "The ends are the quantiles 0.025 and 0.975 of the resampled means.",
     )
+
+
+def _rigid(answers: list[Any]) -> str:
+    """Why intervals say nothing of the scores: they are all the same. Empty where they are not."""
+    same = all(_is_interval(answer) for answer in answers) and len({_ends(answer) for answer in answers}) == 1
+    return f"{shown(answers[0])} came for all of them, whatever the scores" if same else ""
+
+
+def _said(answer: Any) -> str:
+    return answer.reason if isinstance(answer, Silence) else shown(answer)
 
 
 def _ratios(scores: Floats, low: Floats, high: Floats) -> tuple[float, float]:

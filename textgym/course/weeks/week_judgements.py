@@ -134,10 +134,11 @@ def explain_fits(variant: Fits) -> str:
     """What is to be written."""
     return (
         "log_likelihood(scores, wins): the logarithm of the probability of all these wins, where text i beats text j "
-        "with probability 1 / (1 + exp(score j - score i)). And fit_scores(wins, penalty): the scores (N,) that "
-        "maximise log_likelihood(scores, wins) - penalty / 2 * sum(scores ** 2), to three digits. Your penalty is "
-        f"{variant.penalty}. In the end you get wins in exactly the shares that a judge would give to texts such as "
-        f"{variant.texts[0]!r} and {variant.texts[1]!r}, and your scores have to be the true ones."
+        "with probability 1 / (1 + exp(score j - score i)); scores may be in the thousands. And fit_scores(wins, "
+        "penalty): the scores (N,) that maximise log_likelihood(scores, wins) - penalty / 2 * sum(scores ** 2), to "
+        f"three digits. Your penalty is {variant.penalty}. In the end you get wins in exactly the shares that a judge "
+        f"would give to texts such as {variant.texts[0]!r} and {variant.texts[1]!r}, and your scores have to be the "
+        "true ones."
     )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from textgym.course.assignment import Finding, Part, shown
 from textgym.course.sandbox import Student
-from textgym.course.weeks.week_findings import ask, difference, misfit
+from textgym.course.weeks.week_findings import Silence, ask, difference, idle, misfit
 from textgym.course.weeks.week_optimisation import CurvePoint, curve, pessimistic
 
 Floats = NDArray[np.float64]
@@ -103,7 +103,8 @@ def grade_hacked(variant: Fitted, student: Student) -> Iterator[Finding]:
     }  # fmt: skip
     for place, (name, (worth, truth, look)) in enumerate(columns.items()):
         came = wrong or difference(np.asarray(answer)[:, place], truth)
-        yield Finding(worth, not came, f"the {name} along the curve", came, look)
+        hint = "" if isinstance(answer, Silence) else look
+        yield Finding(worth, not came, f"the {name} along the curve", came, hint)
     best = max(points, key=lambda point: point.gold)
     came = difference(ask(student, "peak", *arguments), best.n)
     last = points[-1]
@@ -147,7 +148,7 @@ def grade_ensemble(variant: Fitted, student: Student) -> Iterator[Finding]:
     yield Finding(12, not came, f"the lowest of {MEMBERS} scores on one scale", came, look)
     factors = np.geomspace(0.01, 100.0, MEMBERS)[:, None]
     again = ask(student, "pessimistic", variant.reference, variant.proxies * factors + 3.0)
-    came = misfit(answer, len(truth)) or misfit(again, len(truth)) or difference(again, answer)
+    came = misfit(answer, len(truth)) or idle(answer) or misfit(again, len(truth)) or difference(again, answer)
     yield Finding(
         8,
         not came,

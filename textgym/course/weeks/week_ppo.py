@@ -134,9 +134,9 @@ def explain_clipping(variant: Clipping) -> str:
     """What is to be written."""
     return (
         "masked_policy(logits, masks): the probabilities of a softmax over the legal ids, and the entropy of each row "
-        "in nats. And clipped_objective(logits, masks, actions, old_log_probs, advantages, clip): PPO's objective, the "
-        "mean over the batch, to be maximised, and its gradient with respect to the logits, an array of the same "
-        f"shape. Your clip is {variant.clip}, your vocabulary has "
+        "in nats; logits may be in the thousands. And clipped_objective(logits, masks, actions, old_log_probs, "
+        "advantages, clip): PPO's objective, the mean over the batch, to be maximised, and its gradient with respect "
+        f"to the logits, an array of the same shape. Your clip is {variant.clip}, your vocabulary has "
         f"{variant.logits.shape[1]} ids. NumPy suffices; torch's autograd is welcome where it is installed."
     )
 

@@ -110,9 +110,10 @@ def explain_readings(variant: Readings) -> str:
     return (
         "text_log_probs(logits, tokens, prompt_width, lengths): the log-probability of each answer, given its prompt. "
         "tokens has prompts of prompt_width tokens, then the answers; logits at place i are about the token at place "
-        "i + 1. lengths counts the tokens of each answer, its end token included; behind them stands padding, whose id "
-        f"is V, one more than the largest id. Your V is {vocab_size} and your end token {vocab_size - 1}. In the end "
-        f"you get all {len(variant.everything.lengths)} texts of a policy: their probabilities have to add up to 1."
+        "i + 1. lengths counts the tokens of each answer, its end token included; behind them stands padding, whose "
+        f"id is V, one more than the largest id. Logits may be in the hundreds. Your V is {vocab_size} and your end "
+        f"token {vocab_size - 1}. In the end you get all {len(variant.everything.lengths)} texts of a policy: their "
+        "probabilities have to add up to 1."
     )
 
 

@@ -79,7 +79,8 @@ BUG = Bug(
         "The mask is applied to the probabilities instead of the logits. The forbidden tokens took their share of the "
         "softmax, and after they are set to zero the rest no longer adds up to one. Sampling does not mind, because "
         "it divides by the sum. But the ratio, the log-probability, the entropy and the KL divergence are all "
-        "wrong by that share, and clipping cuts the wrong updates. As the forbidden logits sink, the fault fades away, "
-        "so that one must look at the first batch: before any update the ratio is 1. Mask the logits."
+        "wrong by that share, and clipping cuts the wrong updates. As the good logits rise above the forbidden ones, "
+        "which nothing moves, the fault fades away, so that one must look at the first batch: before any update the "
+        "ratio is 1. Mask the logits."
     ),
 )

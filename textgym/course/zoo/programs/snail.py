@@ -72,7 +72,7 @@ BUG = Bug(
     explanation=(
         "The constant that guards against a division by zero is ten thousand instead of a ten-thousandth. All "
         "advantages have the right sign and the right order and are ten thousand times too small, so the policy stays "
-        "uniform. Adam would hide it in the policy loss, by scaling all gradients up again, and would let any other "
+        "as it was. Adam would hide it in the policy loss, by scaling all gradients up again, and would let any other "
         "term of the loss rule. What gives it away is the entropy, which does not move, and the size of an "
         "update beside its parameters. Print the standard deviation of what you have standardised: it is 1."
     ),
