@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from textgym.course import grading
+from textgym.course.assignment import Part
 from textgym.course.sandbox import Raised
 from textgym.course.wire import Decoder, Encoder, Handle, Served
 
@@ -40,7 +43,7 @@ def arrive(value: Any, kept: dict[int, Any]) -> Any:
     return Decoder(lambda number, methods, fields: StandIn(serving[number]), kept).decode(data)
 
 
-class KeepingStudent:
+class LocalStudent:
     """Looks like :class:`textgym.course.sandbox.Student`, kept objects and served ones included."""
 
     def __init__(self, source: str) -> None:
@@ -56,21 +59,23 @@ class KeepingStudent:
     def defines(self, name: str) -> bool:
         return name in self.names
 
-    def call(self, name: str, *args: Any) -> Any:
-        return travel(self._run(self.names[name], args))
+    def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        return travel(self._run(name, self.names[name], args, kwargs))
 
     def new(self, name: str, *args: Any) -> Handle:
-        self.kept[len(self.kept)] = self._run(self.names[name], args)
+        self.kept[len(self.kept)] = self._run(name, self.names[name], args, {})
         return Handle(len(self.kept) - 1)
 
     def on(self, handle: Handle, method: str, *args: Any) -> Any:
-        return travel(self._run(getattr(self.kept[handle.number], method), args))
+        return travel(self._run(method, getattr(self.kept[handle.number], method), args, {}))
 
-    def _run(self, function: Any, args: tuple[Any, ...]) -> Any:
-        try:
-            return function(*(arrive(argument, self.kept) for argument in args))
-        except Exception as error:
-            raise Raised(f"it raised {type(error).__name__}: {error}") from None
+    def _run(self, name: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return function(*(arrive(argument, self.kept) for argument in args), **travel(kwargs))
+            except Exception as error:
+                raise Raised(f"{name}() raised {type(error).__name__}: {error}") from None
 
 
 def solution(week: str) -> str:
@@ -85,10 +90,17 @@ def wrong_solution(week: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
+@cache
+def questions(week: str, student: str) -> tuple[tuple[Part[Any], Any], ...]:
+    """The parts of a week with the variants of a student; grading changes none of them."""
+    assignment = grading.get(week)
+    return tuple((part, assignment.variant(part, student)) for part in assignment.parts)
+
+
 def points_lost(week: str, source: str, student: str, *, only: str | None = None) -> dict[str, int]:
     """Part -> points that it loses, for those that lose any; perhaps of one part alone."""
     assignment = grading.get(week)
-    pupil: Any = KeepingStudent(source)
+    pupil: Any = LocalStudent(source)
     parts = [part for part in assignment.parts if only in (None, part.name)]
     reports = [grading.grade_part(part, assignment.variant(part, student), pupil) for part in parts]
     assert sum(report.possible for report in reports) == 100 or only

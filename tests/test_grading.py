@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from grading_local import KeepingStudent, solution, wrong_solution
+from grading_local import LocalStudent, solution, wrong_solution
 
 from textgym.cli import main
 from textgym.course import grading, sandbox_folders
@@ -154,7 +154,7 @@ def test_odd_answers_are_wrong_answers(week: str, odd: str) -> None:
     assignment = grading.get(week)
     names = {name for part in assignment.parts for name in part.needs}
     source = "import numpy as np\n" + "".join(f"def {name}(*args): return {odd}\n" for name in names)
-    pupil: Any = KeepingStudent(source)
+    pupil: Any = LocalStudent(source)
     for part in assignment.parts:
         found = grading.grade_part(part, assignment.variant(part, "ada"), pupil)
         assert found.points < found.possible
@@ -174,7 +174,7 @@ class Learner:
     def value(self, observation, action): return {odd}
 """
     assignment = grading.get("week3")
-    pupil: Any = KeepingStudent(source)
+    pupil: Any = LocalStudent(source)
     points = [grading.grade_part(p, assignment.variant(p, "ada"), pupil).points for p in assignment.parts]
     assert points[:3] == [0, 0, 0]
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from grading_local import points_lost
-from local_student import LocalStudent, questions
+from grading_local import LocalStudent, points_lost, questions
 
 from textgym.cli.grade import _show
 from textgym.course import grading, sandbox_folders

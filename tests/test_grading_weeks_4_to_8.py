@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import wrong_weeks_4_to_8
-from local_student import LocalStudent, questions
+from grading_local import LocalStudent, questions
 
 from textgym.course import grading
 

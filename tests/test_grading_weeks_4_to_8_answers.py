@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_student import LocalStudent, questions
+from grading_local import LocalStudent, questions
 
 from textgym.course import grading
 from textgym.course.report import PartReport
