@@ -17,7 +17,7 @@ from .episode_log import EpisodeLog, EpisodeTable, Floats, Integers
 
 _POOL = 400  # texts from the start among which some are shown
 _PATIENCE, STUBBORN_STEPS = 100, 1_000  # asked for in vain before training is ended, and before the process is
-_BLOCK = 8  # texts kept at a time, at most, for the gold curve: in large batches one by one would be slow
+_BLOCK = 16  # texts kept at a time, at most, for the gold curve: in large batches one by one would be slow
 
 _SMALL = 4_096  # bytes of tokens up to which a whole batch is kept for a sample: to take rows of it is slow
 
@@ -165,7 +165,7 @@ class Meter:
                 self._samples.append((self.steps, batch.take(taken), returns[taken], range(len(rows))))
             self._sample_from += len(rows)
             if self._sample_from == self._sample_to:
-                block = min(_BLOCK, 1 + count // 4)  # neighbours are alike, so no more than speed asks for
+                block = min(_BLOCK, 1 + count // 2)  # neighbours are alike, so no more than speed asks for
                 expected = self.episodes * self._span / self.steps  # over the whole budget
                 self._sample_from += int(block * max(0.0, expected / self._samples_wanted - 1.0))
                 self._sample_to = self._sample_from + block
