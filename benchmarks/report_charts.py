@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from .report_plots import DASHES, Curve, Reference, Scale, line, marker, nice_ticks, number, svg, text
+from textgym.pictures.charts import ticks
+
+from .report_plots import DASHES, Curve, Reference, Scale, line, marker, number, svg, text
 
 _LETTER = 8.4  # width of a letter of a legend, about
 
@@ -114,7 +116,7 @@ def _axes(x_scale: Scale, y_scale: Scale) -> list[str]:
         y = y_scale(tick)
         body.append(line(x_scale.start, y, x_scale.end, y, css="grid"))
         body.append(text(x_scale.start - 6, y + 4, f"{tick:.0%}", anchor="end", css="small"))
-    for tick in nice_ticks(x_scale.low, x_scale.high):
+    for tick in ticks(x_scale.low, x_scale.high):
         x = x_scale(tick)
         body.append(line(x, y_scale.start, x, y_scale.start + 4, css="tick"))
         body.append(text(x, y_scale.start + 17, number(tick, 3), anchor="middle", css="small"))

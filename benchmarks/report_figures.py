@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from textgym.pictures.charts import ticks
+
 from . import report_plots as plots
 from .records import RunResult
 from .report_table import agent_cell
@@ -162,7 +164,7 @@ def _seed_ticks(summary: Summary, column: Column) -> list[tuple[float, str]]:
     known = summary.lines.get(column[1:])
     if known and column[2] in summary.scaled:
         return [(0.0, "random"), (known.blind, "prompt-blind"), (1.0, "best")]
-    return [(tick, plots.number(tick, 3)) for tick in plots.nice_ticks(*_seed_range(summary, column), about=4)]
+    return [(tick, plots.number(tick, 3)) for tick in ticks(*_seed_range(summary, column), about=4)]
 
 
 def _seed_range(summary: Summary, column: Column) -> tuple[float, float]:

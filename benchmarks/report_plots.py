@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from textgym.pictures.charts import ticks
+
 from .stats import Interval
 
 DASHES = ("", "7 4", "2 3", "10 3 2 3", "1 4", "12 5")
@@ -199,7 +201,7 @@ def spread(positions: Sequence[float], *, gap: float, low: float, high: float) -
 
 def _y_axis(scale: Scale, left: float, right: float) -> list[str]:
     body = []
-    for tick in nice_ticks(scale.low, scale.high):
+    for tick in ticks(scale.low, scale.high):
         y = scale(tick)
         body += [line(left, y, right, y, css="grid"), text(left - 6, y + 4, number(tick, 3), anchor="end", css="small")]
     return body
@@ -207,7 +209,7 @@ def _y_axis(scale: Scale, left: float, right: float) -> list[str]:
 
 def _x_axis(scale: Scale, y: float) -> list[str]:
     body = []
-    for tick in log_ticks(scale.low, scale.high) if scale.log else nice_ticks(scale.low, scale.high):
+    for tick in log_ticks(scale.low, scale.high) if scale.log else ticks(scale.low, scale.high):
         x = scale(tick)
         body += [line(x, y, x, y + 4, css="tick"), text(x, y + 17, short(tick), anchor="middle", css="small")]
     return [line(scale.start, y, scale.end, y, css="tick"), *body]
@@ -235,20 +237,6 @@ def seed_axis(ticks: Sequence[tuple[float, str]], *, low: float, high: float) ->
     scale = Scale(low, high, 8.0, 292.0)
     body = [text(scale(value), 13, words, anchor="middle", css="small") for value, words in ticks]
     return svg(300, 18, body, label="axis", css="seeds")
-
-
-def nice_ticks(low: float, high: float, *, about: int = 5) -> list[float]:
-    """Round numbers within a range.
-
-    Example:
-        >>> nice_ticks(0.0, 1.0)
-        [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    """
-    raw = (high - low) / about
-    magnitude = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= raw * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(index * step, 10) for index in range(first, last + 1)]
 
 
 def log_ticks(low: float, high: float) -> list[float]:

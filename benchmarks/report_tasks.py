@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from textgym.pictures.charts import ticks
+
 from . import report_plots as plots
 from .records import RunResult
 from .reference_lines import Line
@@ -88,7 +90,7 @@ def _seeds(board: Board, arena: Arena, styles: Mapping[str, int]) -> str:
 
 
 def _ticks(low: float, high: float) -> list[tuple[float, str]]:
-    return [(tick, plots.number(tick, 3)) for tick in plots.nice_ticks(low, high, about=4)]
+    return [(tick, plots.number(tick, 3)) for tick in ticks(low, high, about=4)]
 
 
 def _dots(cell: Cell, style: int, low: float, high: float, lines: Sequence[float]) -> str:

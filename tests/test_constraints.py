@@ -14,6 +14,7 @@ from toys import toy
 from textgym.constraints import Constraint, Grammar, Lexicon, MinLength, NoRepeat
 from textgym.env import TextGenerationEnv
 from textgym.errors import TaskError
+from textgym.legality import Rules, tabulate
 from textgym.tokenizers import WordTokenizer
 
 WORDS = WordTokenizer(["a", "b", "c"])  # 3 is <eos>, 4 is <unk>, 5 the padding
@@ -188,3 +189,15 @@ def test_constraints_compose_in_an_environment() -> None:
     legal.append(np.flatnonzero(env.action_masks()).tolist())
     end = env.eos_id
     assert legal == [[0, 1], [0, 1], [1, end], [0, 1, end]]
+
+
+def test_the_table_of_a_grammar_grows_with_the_vocabulary_and_not_with_its_square() -> None:
+    words = [f"w{number}" for number in range(2000)]
+    tokenizer = WordTokenizer(words)
+    grammar = Grammar("begun", {"begun": dict.fromkeys(words, "over")}, ends=("over",))
+    codes = np.zeros(tokenizer.vocab_size + 1, dtype=np.uint8)
+    rules = Rules(np.ones(tokenizer.vocab_size, dtype=bool), (grammar,), codes)
+    table = tabulate(rules, tokenizer)
+    assert table is not None
+    arrays = (table.masks, table.codes, table.steps, table.rows, table.stuck)
+    assert sum(array.nbytes for array in arrays) < 32 * grammar.count_states(tokenizer) * (tokenizer.vocab_size + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from operator import attrgetter
 from string import ascii_lowercase
 from typing import Any, Protocol
 from zlib import crc32
@@ -21,6 +21,7 @@ from textgym.task import Task
 from textgym.tokenizers import WordTokenizer
 
 Floats = NDArray[np.float64]
+_SIGNS = np.array((-1.0, 1.0))
 
 SLIPS = 0.25  # the share of guesses in demonstrations
 
@@ -166,17 +167,12 @@ class Noisy:
 
     def __call__(self, batch: EpisodeBatch) -> Floats:
         """Scores ``(B,)`` texts."""
-        return self.score(batch) + _both_signs(self.spread).take(toss(batch.keys, "noise"))
+        return self.score(batch) + self.spread * _SIGNS.take(toss(batch.keys, "noise"))
 
     def outcomes(self, batch: EpisodeBatch) -> list[tuple[float, Floats]]:
         """Both rewards that a text may get, with their probabilities."""
         scores = self.score(batch)
         return [(0.5, scores - self.spread), (0.5, scores + self.spread)]
-
-
-@lru_cache(maxsize=64)
-def _both_signs(spread: float) -> Floats:
-    return np.array((-spread, spread))
 
 
 @dataclass(frozen=True)
@@ -280,7 +276,7 @@ def diagnostic(
         make_oracle=first_reference,
         make_demonstration=_make_demonstration,
         make_facts=shipped_facts(name),
-        max_new_tokens=_count_tokens,
+        max_new_tokens=attrgetter("tokens"),
     )
 
 
@@ -300,7 +296,3 @@ def _make_tokenizer(level: DiagnosticLevel) -> WordTokenizer:
 
 def _make_demonstration(level: DiagnosticLevel) -> GuessSome:
     return GuessSome(level.words)
-
-
-def _count_tokens(level: DiagnosticLevel) -> int:
-    return level.tokens

@@ -276,8 +276,7 @@ def _load(settings: ClassifierReward) -> tuple[Any, Any]:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
     except ImportError as error:
         raise missing_dependency("transformers", "lm", "ClassifierReward") from error
-    source = settings.path_or_name
-    options = {"revision": settings.revision or "main", "trust_remote_code": False}
+    source, options = settings.path_or_name, {"revision": settings.revision or "main", "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers makes one up for a folder without any
