@@ -199,11 +199,12 @@ def probe_metered(observation: str) -> None:
     make_agent("uniform", seed=0).learn(
         MeteredFactory.around(EnvFactory(ENV_ID, {"observation": observation}), meter), LANES * STEPS
     )
-    log = meter.log()
+    curve = meter.learning_curve()
+    seen = sum(point["n"] for point in curve)
     _require(meter.episodes > 0, "no episode ended")
-    _require(len(log.lengths) == meter.episodes, f"{len(log.lengths)} episodes seen, {meter.episodes} ended")
-    _require(log.lengths.sum() <= meter.steps, "more tokens in texts than were written")
-    _require(not (log.stop_codes == ILLEGAL).any(), "illegal tokens in spite of the masks")
+    _require(seen == meter.episodes, f"{seen} episodes in the curve, {meter.episodes} ended")
+    _require(meter.steps <= LANES * STEPS, "more tokens counted than the budget has")
+    _require(not any(point["illegal"] for point in curve), "illegal tokens in spite of the masks")
 
 
 class _Counter:

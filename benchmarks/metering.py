@@ -18,7 +18,7 @@ from textgym.factory import EnvFactory
 from textgym.vector_env import RESTS
 from textgym.vector_wrapper import AnyVectorWrapper
 
-from .episode_log import Integers
+from .curve import Integers
 from .meter import Meter
 
 _CODES = {reason: code for code, reason in enumerate(STOP_REASONS)}
@@ -52,7 +52,7 @@ class MeteredEnv(gym.Wrapper[Any, Any, Any, Any]):
         self._return += float(result[1])
         if result[2]:
             info = result[4]
-            self._meter.record_one(self._last_episodes, self._return, info["num_tokens"], _CODES[info["stop_reason"]])
+            self._meter.record_one(self._last_episodes, self._return, _CODES[info["stop_reason"]])
         elif self._per_step:
             self._meter.scored_apart += 1
         return result

@@ -23,10 +23,10 @@ from .meter import Meter
 from .metering import MeteredFactory
 from .records import RunResult, RunSpec
 from .run_files import begin, publish, write_run
-from .runs import learning_curve
 
 LANES = (64, 256, 1024)
 _TOKENS_AT_ONCE = 4_096  # before it is the other kind's turn
+_PARTS = 20  # of a round
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ def measure(lanes: int, *, steps: int = 1_000_000, rounds: int = 5, **env: Any) 
 def _round(factory: EnvFactory, lanes: int, steps: int) -> tuple[float, float]:
     """The shares that metering and recording add in one round.
 
-    The two kinds take turns after a few milliseconds, and of each the fastest tenth of the stretches counts: whatever
-    else the machine does meanwhile only makes a stretch slower.
+    The two kinds take turns after a few milliseconds, and the median over the parts of the round counts: whatever
+    else the machine does meanwhile spoils a few parts, while what metering does only now and then is in all of them.
     """
     meter, stretch = Meter(steps), max(1, _TOKENS_AT_ONCE // lanes)
     bare, metered = _writer(factory, lanes), _writer(MeteredFactory.around(factory, meter), lanes)
@@ -84,8 +84,9 @@ def _round(factory: EnvFactory, lanes: int, steps: int) -> tuple[float, float]:
     for row in range(stretches):
         for kind in (0, 1) if row % 2 else (1, 0):  # each goes first as often as the other
             seconds[row, kind] = (bare, metered)[kind](stretch)
-    alone, counted = np.quantile(seconds, 0.1, axis=0)
-    return float(counted / alone - 1.0), _record(meter, steps) / float(alone * stretches)
+    parts = np.array([part.sum(axis=0) for part in np.array_split(seconds, min(stretches, _PARTS))])
+    metering = float(np.median(parts[:, 1] / parts[:, 0]) - 1.0)
+    return metering, _record(meter, steps) / float(np.median(parts[:, 0]) * len(parts))
 
 
 def _writer(factory: EnvFactory, lanes: int) -> Callable[[int], float]:
@@ -109,11 +110,13 @@ def _record(meter: Meter, steps: int) -> float:
     with tempfile.TemporaryDirectory() as name:
         start = time.process_time()
         result, clock = RunResult(spec=spec, status="ok", steps=meter.steps, episodes=meter.episodes), CostClock()
-        result.reward_calls, result.curve = meter.reward_calls, learning_curve(meter, steps)
-        result.texts = {"start": meter.first_texts(), "end": meter.last_texts()}
+        result.reward_calls, result.curve = meter.reward_calls, meter.learning_curve()
+        kept = meter.texts.texts()
+        moments = kept.pop("moments")
+        result.texts = kept
         folder = Path(name) / "run"
         partial = begin(folder)
-        write_run(partial, result, texts=meter.texts_at())
+        write_run(partial, result, texts=moments)
         publish(partial, folder)
         append(Path(name) / "ledger.jsonl", result)
         clock.read()

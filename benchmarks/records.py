@@ -18,7 +18,7 @@ import numpy as np
 
 from textgym.factory import EnvFactory
 
-from .meter import Text
+from .kept_texts import Text
 
 PROTOCOL = 1
 """Raised when runs are made, measured or recorded in another way, so that their numbers cannot be compared."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from . import report_plots as plots
-from .meter import Text
+from .kept_texts import Text
 from .records import RunResult
 from .summary import HACKING_GAP, HELD_OUT, TRAINING, Row, Summary, scale, score_of
 

@@ -67,7 +67,8 @@ def write_run(
 
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(row, default=describe_object, ensure_ascii=False) + "\n" for row in rows)
+    encoder = json.JSONEncoder(default=describe_object, ensure_ascii=False)  # dumps would make one a line
+    return "".join(encoder.encode(row) + "\n" for row in rows)
 
 
 def _write_json(path: Path, value: Any) -> None:

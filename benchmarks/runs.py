@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from textgym.agents.base import CARD
 from textgym.agents.registry import agent_class
 from textgym.atomic import write_whole
-from textgym.episodes import ILLEGAL, STOP_REASONS
 from textgym.errors import BudgetSpent, ConfigurationError, RewardError, TaskError
 from textgym.evaluation import Evaluation, evaluate
 from textgym.factory import EnvFactory
@@ -30,16 +29,15 @@ from textgym.keys import spawn_seed
 from textgym.scales import standard_error
 from textgym.task import Task
 
+from .kept_texts import Text
 from .limits import limited_memory
 from .machine import CostClock, used_gpu
-from .meter import BudgetOverrunError, Meter, Text
+from .meter import BudgetOverrunError, Meter
 from .metering import MeteredFactory
 from .records import Measure, RunResult, RunSpec, versions
 from .run_files import AGENT, begin, publish, write_run
 
 OnProgress = Callable[[int], None]
-CURVE_POINTS = 50
-_CUT = STOP_REASONS.index("length")
 _SHOWN_TEXTS = 12  # different texts kept of a greedy evaluation
 
 
@@ -150,9 +148,10 @@ class _Attempt:
         result.cpu_seconds, result.gpu_seconds = spent.cpu_seconds, spent.gpu_seconds
         result.peak_memory_bytes, result.gpu = spent.peak_memory_bytes, used_gpu()
         try:
-            result.curve = learning_curve(meter, result.spec.steps)
-            result.texts |= {"start": meter.first_texts(), "end": meter.last_texts()}
-            texts = meter.texts_at()
+            result.curve = meter.learning_curve()
+            kept = meter.texts.texts()
+            texts = kept.pop("moments")
+            result.texts |= kept
             result.to_json()
         except Exception as error:  # a gold score that raises, or a NaN that JSON cannot hold
             if result.status == "ok":
@@ -265,35 +264,3 @@ def _different(texts: Iterable[Mapping[str, Any]]) -> list[Text]:
         by_prompt.setdefault(prompt, []).append(text)
     share = max(1, _SHOWN_TEXTS // max(1, len(by_prompt)))
     return [text for prompt in sorted(by_prompt) for text in by_prompt[prompt][:share]][:_SHOWN_TEXTS]
-
-
-def learning_curve(meter: Meter, steps: int, *, points: int = CURVE_POINTS) -> list[dict[str, Any]]:
-    """Averages the metered episodes over equal stretches of the budget.
-
-    Returns:
-        One dictionary for each stretch in which a text ended: ``steps`` at the stretch's end, mean
-        ``reward`` and its standard deviation ``spread``, mean ``gold`` of the thin sample (None where there is
-        none), ``n`` texts, and the shares of them that were ``cut`` at the limit of tokens and ``illegal``.
-    """
-    log = meter.log()
-    gold_steps, golds = meter.gold_samples()
-    edges = np.linspace(0, steps, points + 1)[1:].astype(np.int64)  # of another type all numbers would be converted
-    # Both are in order, so that a stretch is a slice: what ended at its edge belongs to it.
-    starts, gold_starts = (np.r_[0, x.searchsorted(edges, side="right"), x.size] for x in (log.steps, gold_steps))
-    curve: list[dict[str, Any]] = []
-    for point in np.flatnonzero(np.diff(starts)).tolist():
-        inside = slice(starts[point], starts[point + 1])
-        sampled = golds[gold_starts[point] : gold_starts[point + 1]]
-        returns, codes = log.returns[inside], log.stop_codes[inside]
-        curve.append(
-            {
-                "steps": int(edges[min(point, points - 1)]),
-                "reward": float(returns.mean()),
-                "gold": float(sampled.mean()) if sampled.size else None,
-                "n": len(returns),
-                "spread": float(returns.std()),
-                "cut": float(np.mean(codes == _CUT)),
-                "illegal": float(np.mean(codes == ILLEGAL)),
-            }
-        )
-    return curve

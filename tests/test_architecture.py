@@ -294,7 +294,8 @@ benchmarks.stats_tests
 benchmarks.stats_profiles
 benchmarks.machine
 benchmarks.limits
-benchmarks.episode_log
+benchmarks.curve
+benchmarks.kept_texts
 benchmarks.meter
 benchmarks.metering
 benchmarks.records

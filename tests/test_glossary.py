@@ -228,12 +228,6 @@ def trial_names() -> Iterable[str]:
     return field_names(Trial)
 
 
-def episode_names() -> Iterable[str]:
-    from textgym.benchmarks.episode_log import EpisodeLog
-
-    return field_names(EpisodeLog)
-
-
 # ---- and the comparisons --------------------------------------------------------------------------------------------
 
 WRITERS: dict[str, Callable[..., Iterable[str]]] = {
@@ -244,7 +238,6 @@ WRITERS: dict[str, Callable[..., Iterable[str]]] = {
     "classifier": classifier_names,
     "sheet": sheet_names,
     "trial": trial_names,
-    "episodes": episode_names,
 }
 IN_A_COMPARISON: dict[str, Callable[[Path], Iterable[str]]] = {
     "curve": curve_names,

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
+from meters import LoggingMeter
 
 from textgym import EnvFactory
 from textgym.benchmarks.meter import Meter
@@ -60,25 +61,26 @@ def play(env, steps, *, seed=0, vocabulary=None):
 @pytest.mark.parametrize("timing", ["end", "step"])
 @pytest.mark.parametrize("mode", MODES)
 def test_vector_counts_tokens_episodes_returns_and_reward_calls(mode, timing):
-    reward, meter = CountingReward(), Meter()
+    reward, meter = CountingReward(), LoggingMeter()
     factory = EnvFactory("TextGen-v0", {"level": "tiny", "reward": reward, "reward_timing": timing})
     env = MeteredFactory.around(factory, meter).vector(5, autoreset_mode=mode)
     written, earned, ended = play(env, 60)
-    log = meter.log()
+    log = meter.log
     assert meter.steps == written
-    assert meter.episodes == len(log.returns) == sum(ended)
+    assert meter.episodes == len(log["returns"]) == sum(ended)
+    assert meter.episodes == sum(point["n"] for point in meter.learning_curve())
     assert meter.reward_calls == reward.asked
-    np.testing.assert_allclose(log.returns, earned, atol=1e-12)
-    assert (log.stop_codes == ILLEGAL).any()
-    unfinished = written - int(log.lengths.sum())
+    np.testing.assert_allclose(log["returns"], earned, atol=1e-12)
+    assert (log["stop_codes"] == ILLEGAL).any()
+    unfinished = written - int(log["lengths"].sum())
     assert 0 <= unfinished <= 5 * 4
-    assert (np.diff(log.steps) >= 0).all()
-    assert log.steps[-1] <= meter.steps
+    assert (np.diff(log["steps"]) >= 0).all()
+    assert log["steps"][-1] <= meter.steps
 
 
 @pytest.mark.parametrize("timing", ["end", "step"])
 def test_single_counts_the_same(timing):
-    reward, meter = CountingReward(), Meter()
+    reward, meter = CountingReward(), LoggingMeter()
     factory = EnvFactory("TextGen-v0", {"level": "tiny", "reward": reward, "reward_timing": timing})
     env = MeteredFactory.around(factory, meter).single()
     rng, returns, total = np.random.default_rng(0), [], 0.0
@@ -92,8 +94,8 @@ def test_single_counts_the_same(timing):
             env.reset()
     assert meter.steps == 200
     assert meter.reward_calls == reward.asked
-    np.testing.assert_allclose(meter.log().returns, returns, atol=1e-12)
-    assert meter.log().lengths.sum() <= 200
+    np.testing.assert_allclose(meter.log["returns"], returns, atol=1e-12)
+    assert meter.log["lengths"].sum() <= 200
 
 
 def test_metering_changes_nothing():
@@ -174,7 +176,8 @@ def test_texts_from_the_start_and_the_end_carry_reward_and_gold():
         batch = env.unwrapped.last_episodes
         if batch is not None:
             shown += list(zip(batch.completions, env.unwrapped.last_returns.tolist(), strict=True))
-    first, last = meter.first_texts(), meter.last_texts()
+    kept = meter.texts.texts()
+    first, last = kept["start"], kept["end"]
     assert [(text["completion"], text["reward"]) for text in last] == shown[-5:]
     assert len(first) == 5
     assert first[0]["completion"] == shown[0][0]
@@ -189,7 +192,7 @@ def test_gold_of_the_sample_is_the_tasks_gold_and_the_sample_is_thin():
     env = MeteredFactory.around(TINY, meter).vector(8)
     with pytest.raises(BudgetSpent):
         play(env, 10_000)
-    steps, golds = meter.gold_samples()
+    steps, golds = meter.texts.gold_samples()
     assert 30 <= len(golds) <= 70
     assert steps.min() < 400
     assert steps.max() > 3500
@@ -198,17 +201,16 @@ def test_gold_of_the_sample_is_the_tasks_gold_and_the_sample_is_thin():
 
 
 def test_the_sample_is_fair_to_long_texts_that_end_together():
-    meter = Meter(60_000, samples=500)
+    meter = LoggingMeter(60_000, samples=500)
     env = MeteredFactory.around(TINY, meter).vector(16)
     env.reset(seed=0)
     rng = np.random.default_rng(0)
     going = next(t for t in range(env.single_action_space.n) if t != env.eos_id and env.action_masks()[0][t])
     for _ in range(60_000 // 16):  # lanes run in step: long texts, but now and then one ends at once
         env.step(np.where(rng.random(16) < 0.03, env.eos_id, going))
-    log = meter.log()
-    sampled = np.concatenate([batch.lengths for _, batch, _ in meter.sampled()])
+    sampled = np.concatenate([batch.lengths for _, batch, _ in meter.texts.sampled()])
     assert len(sampled) == pytest.approx(500, rel=0.3)
-    assert sampled.mean() == pytest.approx(log.lengths.mean(), abs=0.15)
+    assert sampled.mean() == pytest.approx(meter.log["lengths"].mean(), abs=0.15)
 
 
 def test_without_gold_there_is_none():
@@ -220,8 +222,8 @@ def test_without_gold_there_is_none():
         ).vector(2),
         30,
     )
-    assert len(meter.gold_samples()[1]) == 0
-    assert {text["gold"] for text in meter.first_texts()} == {None}
+    assert len(meter.texts.gold_samples()[1]) == 0
+    assert {text["gold"] for text in meter.texts.texts()["start"]} == {None}
 
 
 def test_progress_is_told_about_a_hundred_times():
@@ -236,5 +238,71 @@ def test_progress_is_told_about_a_hundred_times():
 def test_an_unused_meter_is_empty():
     meter = Meter(10)
     assert (meter.steps, meter.episodes, meter.reward_calls) == (0, 0, 0)
-    assert len(meter.log().steps) == 0
-    assert meter.first_texts() == meter.last_texts() == []
+    assert meter.learning_curve() == []
+    assert meter.texts.texts() == {"start": [], "end": [], "moments": []}
+
+
+class ColumnReward(CountingReward):
+    """Pays with a column of a table that it fills again each time."""
+
+    def __init__(self, columns):
+        super().__init__()
+        self.table = np.zeros((64, columns))
+
+    def __call__(self, batch):
+        self.table[: len(batch), 0] = super().__call__(batch)
+        return self.table[: len(batch), 0]
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_a_reward_may_return_a_column_of_its_own_table(columns):
+    meter = Meter(60)
+    factory = EnvFactory("TextGen-v0", {"level": "tiny", "reward": ColumnReward(columns)})
+    env = MeteredFactory.around(factory, meter).vector(2, autoreset_mode="SameStep")
+    env.reset(seed=0)
+    legal = [np.flatnonzero(mask)[0] for mask in env.action_masks()]
+    for _ in range(10):  # texts of one token and of two, all legal
+        env.step(np.full(2, env.eos_id))
+        env.step(legal)
+        env.step(np.full(2, env.eos_id))
+    paid = [0.1, 0.1, 0.2, 0.2] * 10
+    assert [text["reward"] for text in meter.texts.texts()["end"]] == paid[-20:]
+    curve = meter.learning_curve()
+    assert sum(point["n"] * point["reward"] for point in curve) == pytest.approx(sum(paid))
+
+
+@pytest.mark.parametrize("timing", ["end", "step"])
+@pytest.mark.parametrize("limit", [1, 7, 23, 60])
+def test_no_step_is_made_once_the_reward_calls_are_spent(limit, timing):
+    reward, meter = CountingReward(), Meter(reward_calls=limit)
+    factory = EnvFactory("TextGen-v0", {"level": "tiny", "reward": reward, "reward_timing": timing})
+    env = MeteredFactory.around(factory, meter).vector(3, autoreset_mode="SameStep")
+    env.reset(seed=0)
+    rng, before, codes = np.random.default_rng(1), [], []
+
+    def step():
+        before.append(reward.asked)
+        env.step(rng.integers(env.single_action_space.n, size=3))
+        ended = env.unwrapped.last_episodes
+        codes.extend([] if ended is None else ended.stop_codes.tolist())
+
+    def play_on():
+        while True:
+            step()
+
+    with pytest.raises(BudgetSpent, match=f"the budget of {limit} reward calls is spent"):
+        play_on()
+    assert before[-1] == reward.asked == meter.reward_calls >= limit > before[-2]
+    assert ILLEGAL in codes or limit == 1  # which was no call
+
+
+def test_what_is_scored_besides_counts_at_once():
+    meter = Meter(reward_calls=10)
+    factory = MeteredFactory.around(TINY, meter)
+    env = factory.vector(2, autoreset_mode="SameStep")
+    env.reset(seed=0)
+    env.step(np.full(2, env.eos_id))
+    meter.scored_apart += 8
+    with pytest.raises(BudgetSpent):
+        env.step(np.full(2, env.eos_id))
+    assert (meter.steps, meter.reward_calls) == (2, 10)

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from meters import LoggingMeter
 
 from textgym.benchmarks import runs
-from textgym.benchmarks.meter import Meter
 from textgym.benchmarks.metering import MeteredFactory
 from textgym.benchmarks.records import RunResult, RunSpec
-from textgym.benchmarks.runs import learning_curve, run, spawn_seed
+from textgym.benchmarks.runs import run, spawn_seed
 
 TINY = {"level": "tiny"}
 
@@ -188,16 +188,15 @@ def test_spawned_seeds_are_fixed_and_unrelated():
 
 
 def test_learning_curve_averages_within_stretches():
-    meter = Meter(100)
+    meter = LoggingMeter(100)
     env = MeteredFactory.around(spec().factory(), meter).vector(2, autoreset_mode="SameStep")
     env.reset(seed=0)
     for _ in range(50):
         env.step(np.full(2, env.eos_id))
-    curve = learning_curve(meter, 100, points=5)
-    assert [point["steps"] for point in curve] == [20, 40, 60, 80, 100]
-    assert [point["n"] for point in curve] == [20] * 5
-    log = meter.log()
-    np.testing.assert_allclose([point["reward"] for point in curve], log.returns.reshape(5, 20).mean(axis=1))
+    curve = meter.learning_curve()
+    assert [point["steps"] for point in curve] == list(range(2, 101, 2))
+    assert [point["n"] for point in curve] == [2] * 50
+    np.testing.assert_allclose([point["reward"] for point in curve], meter.log["returns"].reshape(50, 2).mean(axis=1))
 
 
 @pytest.mark.parametrize("line", ["[]", "{}", '{"spec": {"agent": "x"}}', '{"spec": 3}'])

@@ -133,9 +133,7 @@ class Grammar:
             expected = np.where(self._is_pronoun[column], asked, subject)
             agreement += self._agrees[column] & (number != expected)
             subject = np.where(self._sets_number[column], number, subject)
-            seen = np.zeros(count, dtype=bool)
-            for earlier in columns[:position]:
-                seen |= earlier == column
+            seen = (columns[:position] == column).any(axis=0)
             repetitions += seen & self._is_content[column]
             before = kind
         order += ~_MAY_FOLLOW[before, _END]

@@ -121,7 +121,7 @@ class Scorer:
     def _ask(self, batch: EpisodeBatch) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
         score_parts = getattr(self.reward, "score_parts", None)
         returned, parts = (self.reward(batch), {}) if score_parts is None else score_parts(batch)
-        values = np.asarray(returned, dtype=np.float64)
+        values = np.asarray(returned, dtype=np.float64, order="C")
         if values.shape != (len(batch),):
             hint = "" if values.shape else "; textgym.rewards.PerText makes a reward of a function of one text"
             raise RewardError(

@@ -12,14 +12,13 @@ from __future__ import annotations
 from textgym.glossary.benchmarks import EVALUATION, MEASURE, RECORD, REFERENCES, TRACKING, TRIAL
 from textgym.glossary.entries import Log, Metric
 from textgym.glossary.people import CARD, CLASSIFIER, MODEL_REPORT, OVEROPTIMISATION, RLHF, SHEET
-from textgym.glossary.training import CURVE, EPISODES, INFO, RECORDING, TRAINING, TRL
+from textgym.glossary.training import CURVE, INFO, RECORDING, TRAINING, TRL
 
 LOGS = (
     TRAINING,
     CURVE,
     EVALUATION,
     INFO,
-    EPISODES,
     RECORD,
     MEASURE,
     REFERENCES,

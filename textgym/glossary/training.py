@@ -155,19 +155,6 @@ CURVE = Log(
     ),
 )
 
-EPISODES = Log(
-    "episodes",
-    "The table of episodes",
-    "`textgym.benchmarks.episode_log.EpisodeLog`",
-    "One entry for each text that ended in a metered environment, in the order of their ends.",
-    (
-        Metric("steps", "tokens", "tokens written by all environments together when the text ended"),
-        Metric("returns", "reward", "sum of the text's rewards", "high"),
-        Metric("lengths", "tokens", "tokens of the completion, its end included"),
-        Metric("stop_codes", "code", "why it ended, an index into `textgym.episodes.STOP_REASONS`"),
-    ),
-)
-
 INFO = Log(
     "info",
     "Infos of an environment",

@@ -1,0 +1,67 @@
+"""What `textgym bench overhead` says is what metering and recording add."""
+
+import pytest
+
+from textgym.benchmarks import overhead
+from textgym.benchmarks.meter import Meter
+
+
+def toil(*_):
+    sum(range(20_000))  # several times what a step of the environment takes
+
+
+def test_it_measures_both_parts():
+    found = overhead.measure(8, steps=50_000, rounds=3)
+    assert found.lanes == 8
+    assert found.recording > 0.0
+    assert found.low <= found.high
+    assert f"metering {found.metering:+.1%}" in str(found)
+
+
+@pytest.mark.parametrize("method", ["spend", "record"])
+def test_a_slow_meter_is_found_out(method, monkeypatch):
+    usual, plain = getattr(Meter, method), overhead.measure(8, steps=20_000, rounds=1)
+
+    def slow(self, *args):
+        toil()
+        usual(self, *args)
+
+    monkeypatch.setattr(Meter, method, slow)
+    found = overhead.measure(8, steps=20_000, rounds=1)
+    assert found.metering > plain.metering + 1.0
+    assert found.recording < plain.recording + 1.0
+
+
+def test_what_metering_does_now_and_then_counts_too(monkeypatch):
+    usual, calls = Meter.spend, []
+
+    def slow(self, steps):
+        calls.append(steps)
+        if len(calls) % 100 == 0:  # one stretch in several
+            for _ in range(100):
+                toil()
+        usual(self, steps)
+
+    monkeypatch.setattr(overhead, "_TOKENS_AT_ONCE", 80)
+    monkeypatch.setattr(Meter, "spend", slow)
+    assert overhead.measure(8, steps=40_000, rounds=1).metering > 1.0
+
+
+def test_a_slow_record_is_found_out(monkeypatch):
+    usual = overhead.append
+
+    def slow(path, result):
+        for _ in range(2_000):
+            toil()
+        usual(path, result)
+
+    plain = overhead.measure(8, steps=20_000, rounds=1)
+    monkeypatch.setattr(overhead, "append", slow)
+    found = overhead.measure(8, steps=20_000, rounds=1)
+    assert found.recording > plain.recording + 1.0
+
+
+def test_the_report_has_a_line_for_each_number_of_lanes():
+    lines = list(overhead.report(steps=5_000, rounds=1))
+    assert "5,000 tokens" in lines[0]
+    assert [int(line.split()[0]) for line in lines[1:]] == list(overhead.LANES)
