@@ -7,6 +7,8 @@ error that names the method, what came back, what was expected and what to do.
 
 from __future__ import annotations
 
+import reprlib
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping
@@ -66,6 +68,7 @@ def check_agent(
     steps: int = STEPS,
     seed: int = 0,
     on_stubborn: Callable[[], None] | None = None,
+    on_method: Callable[[str], None] | None = None,
 ) -> Finding:
     """Tries an agent at the tiny level of the default task.
 
@@ -75,6 +78,7 @@ def check_agent(
         steps: What its trial may spend.
         seed: Of the trial.
         on_stubborn: Called when the agent swallows everything that tells it to stop; it must end the process.
+        on_method: Called with the name of each method before it is tried.
 
     Raises:
         AgentError: naming the method that breaks the protocol, what came back and what was expected.
@@ -83,15 +87,21 @@ def check_agent(
         >>> check_agent("q_learning").warnings
         ()
     """
-    return _Trial(name, dict(config or {}), steps, seed, on_stubborn).findings()
+    return _Trial(name, dict(config or {}), steps, seed, on_stubborn, on_method).findings()
 
 
 class _Trial:
     def __init__(
-        self, name: str, config: dict[str, Any], steps: int, seed: int, on_stubborn: Callable[[], None] | None
+        self,
+        name: str,
+        config: dict[str, Any],
+        steps: int,
+        seed: int,
+        on_stubborn: Callable[[], None] | None,
+        on_method: Callable[[str], None] | None,
     ) -> None:
         self.name, self.config, self.steps, self.seed = name, config, steps, seed
-        self.on_stubborn = on_stubborn
+        self.on_stubborn, self.enter = on_stubborn, on_method or (lambda method: None)
         self.warnings: list[str] = []
 
     def findings(self) -> Finding:
@@ -112,9 +122,15 @@ class _Trial:
         return AgentError(f"agent {self.name!r}, {method}: {came}; expected {expected}")
 
     def _raised(self, method: str, error: BaseException, expected: str) -> AgentError:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(last.filename).name}, line {last.lineno}"
-        return self._wrong(method, f"raised {type(error).__name__}: {error} ({where})", expected)
+        return self._wrong(method, f"raised {type(error).__name__}: {error}{self._where(error)}", expected)
+
+    def _where(self, error: BaseException) -> str:
+        """The agent's own line, or else that of the library; nothing for a call that did not reach the agent."""
+        frames = traceback.extract_tb(error.__traceback__)
+        home = Path(getattr(sys.modules[self.kind.__module__], "__file__", None) or "").parent
+        own = [frame for frame in frames if Path(frame.filename).parent == home]
+        last = (own or frames)[-1]
+        return "" if Path(last.filename) == Path(__file__) else f" ({Path(last.filename).name}, line {last.lineno})"
 
     def _import(self) -> type[Any]:
         from textgym.agents.registry import AGENTS, agent_class
@@ -128,11 +144,12 @@ class _Trial:
 
     def _make(self) -> Any:
         expected = "a class that is made as Agent(seed=0), with its options as further keywords"
+        self.enter("__init__")
         try:
             return self.kind(seed=self.seed, **self.config)
         except TextGymError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._raised("__init__", error, expected) from error
 
     def _check_methods(self, agent: Any) -> None:
@@ -158,6 +175,7 @@ class _Trial:
     def _learn(self, agent: Any) -> int:
         expected = f"that it learns from {self.steps} steps and lets BudgetSpent pass"
         meter = Meter(self.steps, on_stubborn=self.on_stubborn)
+        self.enter("learn")
         try:
             agent.learn(MeteredFactory.around(TRIAL, meter), self.steps)
         except BudgetSpent:
@@ -165,21 +183,33 @@ class _Trial:
         except BudgetOverrunError:
             came = f"went on after its budget of {self.steps} steps was spent and caught every BudgetSpent"
             raise self._wrong("learn", came, "that it lets BudgetSpent pass") from None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            self._blame_act(agent)
             raise self._raised("learn", error, expected) from error
         if not meter.steps:
             self._warn("learn() wrote no token in the environments that it was given")
         return meter.steps
 
+    def _blame_act(self, agent: Any) -> None:
+        """Says what is wrong with the actions, if that is why learn() failed, which mostly asks act() for them."""
+        try:
+            if not is_writer(agent):
+                self._acts(agent)
+        except AgentError:
+            raise
+        except (Exception, SystemExit):  # it need not be able to act before it has learned
+            return
+
     def _ask(self, agent: Any) -> list[list[int]]:
         """What the agent does greedily: tokens for a batch of observations and whole texts; checked on the way."""
+        self.enter("write" if is_writer(agent) else "act")
         try:
             if is_writer(agent):
                 return self._texts(agent)
             return [*self._acts(agent), *self._texts(agent)]
         except ConfigurationError as error:  # says what came back
             raise error if isinstance(error, AgentError) else AgentError(f"agent {self.name!r}: {error}") from None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             method = "write" if is_writer(agent) else "act"
             raise self._raised(method, error, "token ids for the observations of the tiny level") from error
 
@@ -202,8 +232,13 @@ class _Trial:
         return found
 
     def _check_actions(self, actions: Any, masks: NDArray[np.bool_], vocabulary: int) -> None:
-        array = np.asarray(actions)
         expected = f"one token id each, an integer array of shape ({ROWS},)"
+        try:
+            array = np.asarray(actions)
+        except ValueError:
+            raise self._wrong("act", f"returned what is no array, {reprlib.repr(actions)}", expected) from None
+        if actions is None:
+            raise self._wrong("act", f"returned None for {ROWS} observations", expected)
         if array.shape != (ROWS,) or array.dtype.kind not in "iu":
             came = f"returned shape {array.shape} of type {array.dtype} for {ROWS} observations"
             raise self._wrong("act", came, expected)
@@ -222,9 +257,10 @@ class _Trial:
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / "agent"
             expected = "that it makes the folder of that path and writes the agent into it"
+            self.enter("save")
             try:
                 agent.save(path)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise self._raised("save", error, expected) from error
             if not path.is_dir():
                 raise self._wrong("save", f"left {'a file' if path.exists() else 'nothing'} at its path", expected)
@@ -240,9 +276,10 @@ class _Trial:
 
     def _load(self, path: Path) -> Any:
         expected = "a class method that returns the agent that save() wrote"
+        self.enter("load")
         try:
             loaded = self.kind.load(path)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._raised("load", error, expected) from error
         if not isinstance(loaded, self.kind):
             raise self._wrong("load", f"returned {type(loaded).__name__}", expected)

@@ -79,8 +79,14 @@ def check_options(specs: Iterable[RunSpec]) -> None:
     """Makes each agent of textgym that has options of its own once, so that a wrong one is told before the first run.
 
     Raises:
-        ConfigurationError: for options that the agent does not have or refuses.
+        ConfigurationError: for options that the agent does not have or refuses, and for a seed, which is the run's.
     """
+    specs = list(specs)
+    for spec in specs:
+        if "seed" in spec.config:
+            raise ConfigurationError(
+                f"the config of {spec.label} has a seed: expected options alone, since each run has its own seed"
+            )
     different = {(spec.agent, repr(dict(spec.config))): spec for spec in specs if spec.config and spec.agent in AGENTS}
     for spec in different.values():
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from multiprocessing.connection import Connection
@@ -14,11 +15,15 @@ from typing import Any
 from textgym.agents.registry import AGENTS
 
 from .agent_check import AgentError, Finding, check_agent
+from .losses import STUBBORN, describe_exit
 from .machine import THREADS
+from .processes import finish, stand_alone
 from .records import RunSpec, describe_object
 
 SECONDS = 300.0
 """How long the trial of an agent may take."""
+
+_LOOK_SECONDS = 1.0
 
 
 def check_agents(specs: Iterable[RunSpec], *, seconds: float = SECONDS) -> list[Finding]:
@@ -45,31 +50,54 @@ def try_agent(name: str, config: Mapping[str, Any], *, seconds: float = SECONDS)
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_try, args=(name, dict(config), theirs), daemon=True)
+    process = context.Process(target=_try, args=(name, dict(config), theirs))
     try:
         with _one_thread():
             _start(process, name, config)
         theirs.close()
-        if not ours.poll(seconds):
-            raise AgentError(
-                f"agent {name!r}: its trial of a few thousand steps has not ended within {seconds:g} seconds; "
-                "look for a loop without an end in learn, act, save or load"
-            )
-        outcome = ours.recv()
-    except EOFError:
-        process.join()
-        raise AgentError(
-            f"agent {name!r} ended its process in the trial, exit code {process.exitcode}; expected that it raises"
-        ) from None
+        return _outcome(name, ours, process, seconds)
     finally:
         ours.close()
         if process.pid is not None:
-            process.kill()
-            process.join()
-    if isinstance(outcome, str):
-        raise AgentError(outcome)
-    found: Finding = outcome
-    return found
+            finish(process, patience=0.0)
+
+
+def _outcome(name: str, pipe: Connection, process: Any, seconds: float) -> Finding:
+    """Listens to a trial until it has a result.
+
+    Raises:
+        AgentError: if it found something, takes too long or ends its process, naming the method that was at work.
+    """
+    method, end = "import", time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not pipe.poll(min(_LOOK_SECONDS, max(0.0, end - time.monotonic()))):
+            if process.exitcode is None or pipe.poll():
+                continue
+            raise _died(name, method, process)  # a child of the agent keeps the pipe open
+        try:
+            news = pipe.recv()
+        except EOFError:
+            raise _died(name, method, process) from None
+        if isinstance(news, Finding):
+            return news
+        if news[0] == "wrong":
+            raise AgentError(news[1])
+        method = news[1]
+    raise AgentError(
+        f"agent {name!r}: its trial of a few thousand steps has not ended within {seconds:g} seconds; it was in "
+        f"{method}: look for a loop without an end there"
+    )
+
+
+def _died(name: str, method: str, process: Any) -> AgentError:
+    finish(process)
+    if process.exitcode == STUBBORN:
+        came = (
+            "went on after its budget was spent and swallowed every exception; expected that it lets BudgetSpent pass"
+        )
+        return AgentError(f"agent {name!r}, {method}: {came}")
+    said, _ = describe_exit(process.exitcode)
+    return AgentError(f"agent {name!r}, {method}: {said}; expected that a method returns or raises")
 
 
 def _start(process: Any, name: str, config: Mapping[str, Any]) -> None:
@@ -88,10 +116,16 @@ def _try(name: str, config: dict[str, Any], pipe: Connection) -> None:
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
     ):
+        stand_alone()
         try:
-            outcome: Finding | str = check_agent(name, config=config, on_stubborn=partial(os._exit, 1))
+            outcome: Finding | tuple[str, str] = check_agent(
+                name,
+                config=config,
+                on_stubborn=partial(os._exit, STUBBORN),
+                on_method=lambda method: pipe.send(("at", method)),
+            )
         except Exception as error:
-            outcome = str(error)
+            outcome = "wrong", str(error)
     pipe.send(outcome)
     pipe.close()
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from .comparing_two import Contest, Duel
 from .stats_tests import detectable_difference, seeds_needed, smallest_p
 from .summary import interval_text
+from .tables import plain
 
 POWER, LEVEL = 0.8, 0.05
 
@@ -48,6 +49,8 @@ def verdict(contest: Contest, left: str, right: str) -> str:
     if contest.difference.low > 0.0 or contest.difference.high < 0.0:
         return f"{better} is better than {worse} by {_interval(contest)}: the interval leaves 0 out."
     least = detectable_difference(contest.difference, seeds, power=POWER)
+    if size == least == 0.0:
+        return f"No difference was seen in any pair of runs: {where}."
     if size == 0.0:
         return f"No difference was seen; {where} would show one of {least:.2g} in {POWER:.0%} of experiments."
     if size >= least:
@@ -81,8 +84,8 @@ def _row(contest: Contest) -> list[str]:
     return [
         contest.name,
         str(contest.pairs),
-        f"{contest.left:.2f}",
-        f"{contest.right:.2f}",
+        plain(contest.left),
+        plain(contest.right),
         interval_text(contest.difference),
         interval_text(contest.improvement),
         _p_text(contest.p),

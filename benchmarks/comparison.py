@@ -103,7 +103,10 @@ def start_anew(out: Path) -> Path | None:
         raise ConfigurationError(f"{str(out)!r} is no folder of a comparison; give another one with --out")
     with locked(out):
         pass
-    return move_aside(out)
+    try:
+        return move_aside(out)
+    except OSError as error:
+        raise ConfigurationError(f"{str(out)!r} cannot be given another name: {error.strerror or error}") from None
 
 
 def _chosen(executor: Executor | str, processes: int | None, limits: RunLimits | None, address: str | None) -> Executor:

@@ -203,7 +203,9 @@ def probe_metered(observation: str) -> None:
     seen = sum(point["n"] for point in curve)
     _require(meter.episodes > 0, "no episode ended")
     _require(seen == meter.episodes, f"{seen} episodes in the curve, {meter.episodes} ended")
-    _require(meter.steps <= LANES * STEPS, "more tokens counted than the budget has")
+    lengths = [len(batch.ids(row)) for _, batch, _ in meter.texts.sampled() for row in range(len(batch))]
+    _require(len(lengths) == meter.episodes, f"{len(lengths)} texts kept, {meter.episodes} ended")
+    _require(sum(lengths) <= meter.steps, "more tokens in texts than were written")
     _require(not any(point["illegal"] for point in curve), "illegal tokens in spite of the masks")
 
 

@@ -102,8 +102,9 @@ class Cost:
 
     def __str__(self) -> str:
         calls = "" if self.reward_calls is None else f", at most {self.reward_calls:,} reward calls"
+        steps = f"{self.steps:,} step{'s'[: self.steps != 1]} (= tokens)"
         return (
-            f"planned: {self.runs:,} run{'s'[: self.runs != 1]}, {self.steps:,} steps (= tokens){calls}; "
+            f"planned: {self.runs:,} run{'s'[: self.runs != 1]}, {steps}{calls}; "
             f"about {duration(self.seconds)} ({self.basis}), {max(1, round(self.megabytes)):,} MB on disk"
         )
 

@@ -39,7 +39,8 @@ class _Stretch:
         shifted -= mean
         shifted *= shifted
         apart, whole = first + mean - self.mean, self.n + count
-        self.squares += float(np.add.reduce(shifted)) + apart**2 * self.n * count / whole
+        between = apart * (apart * self.n / whole) * count  # apart**2 would raise for what is too large to be squared
+        self.squares += float(np.add.reduce(shifted)) + between
         self.mean, self.n = self.mean + apart * (count / whole), whole
         self.cut += int(np.count_nonzero(stop_codes == LENGTH))
         self.illegal += int(np.count_nonzero(stop_codes == ILLEGAL))
@@ -79,11 +80,11 @@ class LearningCurve:
         longer than both: the environment could not use their memory again.
 
         Args:
-            returns: ``(K,)`` sums of their rewards.
-            stop_codes: ``(K,)`` indices into :data:`textgym.episodes.STOP_REASONS`.
+            returns: ``(K,)`` sums of their rewards, float64.
+            stop_codes: ``(K,)`` indices into :data:`textgym.episodes.STOP_REASONS`, uint8.
 
         Raises:
-            BufferError: for arrays that are not contiguous.
+            ValueError: for arrays that are not contiguous.
         """
         self._returns.write(returns)  # type: ignore[arg-type]  # any buffer will do
         self._codes.write(stop_codes)  # type: ignore[arg-type]
@@ -93,11 +94,11 @@ class LearningCurve:
 
     def _sum_up(self) -> None:
         if self._waiting:
-            count, self._waiting = self._waiting, 0
-            returns, codes = self._returns.getbuffer(), self._codes.getbuffer()
-            self._present.add(np.frombuffer(returns, count=count), np.frombuffer(codes, np.uint8, count))
+            count, returns, codes = self._waiting, self._returns.getvalue(), self._codes.getvalue()
+            self._waiting = 0  # before the rest, which may be interrupted
             self._returns.seek(0)
             self._codes.seek(0)
+            self._present.add(np.frombuffer(returns, count=count), np.frombuffer(codes, np.uint8, count))
 
     @property
     def illegal(self) -> int:

@@ -28,6 +28,7 @@ _LATEX = str.maketrans(
         "^": r"\textasciicircum{}",
         "<": r"\textless{}",
         ">": r"\textgreater{}",
+        "|": r"\textbar{}",
     }
 )
 _RUN_COLUMNS = (
@@ -135,7 +136,8 @@ def _markdown(entry: Entry) -> str:
 
 def _latex_row(row: Sequence[Entry]) -> str:
     cells = [rf"\textbf{{{escape_latex(entry.text)}}}" if entry.bold else escape_latex(entry.text) for entry in row]
-    return " & ".join(cells) + r" \\"
+    guard = "{}" if cells and cells[0][:1] in ("[", "*") else ""  # else it would be an argument of the \\ before it
+    return guard + " & ".join(cells) + r" \\"
 
 
 def _run_rows(results: Iterable[RunResult]) -> Iterator[list[object]]:

@@ -17,9 +17,15 @@ def locked(folder: Path) -> Iterator[None]:
     """Holds a folder; the system lets go of it when the process ends, however it ends.
 
     Raises:
-        ConfigurationError: if another process holds it.
+        ConfigurationError: if another process holds it, or nothing can be written there.
     """
-    with (folder / LOCK).open("ab") as file:
+    try:
+        opened = (folder / LOCK).open("ab")
+    except OSError as error:
+        raise ConfigurationError(
+            f"nothing can be written into {str(folder)!r}: {error.strerror or error}; give another folder"
+        ) from None
+    with opened as file:
         try:
             _take(file.fileno())
         except OSError:

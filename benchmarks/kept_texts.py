@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,18 +99,17 @@ class KeptTexts:
         kept = [(steps, batch, rows) for (steps, batch, _), rows in self._samples if batch.has_gold]
         if not kept:
             return np.zeros(0, dtype=np.int64), np.zeros(0)
-        starts = np.cumsum([0, *(len(batch) for _, batch, _ in kept)])
-        places = [start + np.arange(rows.start, rows.stop) for start, (*_, rows) in zip(starts[:-1], kept, strict=True)]
-        # All at once, rows and scores: one by one takes ten times as long.
-        golds = concatenate([batch for _, batch, _ in kept]).take(np.concatenate(places)).gold()
-        assert golds is not None
-        return np.repeat([steps for steps, *_ in kept], [len(rows) for *_, rows in kept]), golds
+        parts = [_score([kept[place] for place in alike]) for alike in _alike([batch for _, batch, _ in kept])]
+        steps, golds = (np.concatenate(part) for part in zip(*parts, strict=True))
+        order = steps.argsort(kind="stable")
+        return steps[order], golds[order]
 
-    def texts(self) -> dict[str, list[Text]]:
+    def describe(self) -> dict[str, list[Text]]:
         """What a record shows.
 
         Returns:
-            ``start``: some of the first texts. ``end``: the last ones, in the order in which they ended.
+            ``start``: some of the first texts. ``end``: the last ones, in the order in which they ended; where the
+            run stopped before its last stretch, the last ones that were looked at.
             ``moments``: texts from fixed moments, spread evenly over the span: the first few sampled ones from
             each moment on that was reached, the last ones for the end, each with the ``steps`` at which it ended.
         """
@@ -145,8 +144,29 @@ def _places(kept: Iterable[_Ended]) -> list[_Place]:
     return [(ended, row) for ended in kept for row in range(len(ended[2]))]
 
 
+def _alike(batches: Sequence[EpisodeBatch]) -> list[list[int]]:
+    """Which of them can be put together: an agent may learn in environments of several kinds."""
+    found: dict[tuple[int, int, bool], list[int]] = {}
+    for place, batch in enumerate(batches):
+        found.setdefault((id(batch.prompts), batch.tokens.shape[1], batch.has_gold), []).append(place)
+    return list(found.values())
+
+
+def _score(kept: list[tuple[int, EpisodeBatch, range]]) -> tuple[Integers, Floats]:
+    """Steps and true scores of these rows of batches that are alike."""
+    starts = np.cumsum([0, *(len(batch) for _, batch, _ in kept)])
+    places = [start + np.arange(rows.start, rows.stop) for start, (*_, rows) in zip(starts[:-1], kept, strict=True)]
+    # All at once, rows and scores: one by one takes ten times as long.
+    golds = concatenate([batch for _, batch, _ in kept]).take(np.concatenate(places)).gold()
+    assert golds is not None
+    return np.repeat([steps for steps, *_ in kept], [len(rows) for *_, rows in kept]), golds
+
+
 def _describe(places: list[_Place]) -> list[Text]:
-    if not places:
-        return []
     batches = [batch.take(slice(row, row + 1)) for (_, batch, _), row in places]
-    return describe(concatenate(batches), np.array([returns[row] for (_, _, returns), row in places]))
+    returns = np.array([returns[row] for (_, _, returns), row in places])
+    found: dict[int, Text] = {}
+    for alike in _alike(batches):
+        texts = describe(concatenate([batches[place] for place in alike]), returns[alike])
+        found.update(zip(alike, texts, strict=True))
+    return [found[place] for place in range(len(places))]

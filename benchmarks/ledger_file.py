@@ -136,11 +136,21 @@ def heal(path: Path, contents: Contents) -> bool:
 
 
 def append(path: Path, result: RunResult) -> None:
-    """Adds a finished run; when this returns, it is on the disk."""
-    with path.open("ab") as file:
-        file.write(line_of(result))
-        file.flush()
-        os.fsync(file.fileno())
+    """Adds a finished run; when this returns, it is on the disk.
+
+    Raises:
+        ConfigurationError: if it cannot be written, such as on a full disk.
+    """
+    try:
+        with path.open("ab") as file:
+            file.write(line_of(result))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise ConfigurationError(
+            f"{str(path)!r} cannot be written: {error.strerror or error}. What is finished is kept; make room, and the "
+            "same command goes on"
+        ) from None
 
 
 def read_old_results(path: Path) -> dict[str, RunResult]:

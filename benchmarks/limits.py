@@ -55,6 +55,9 @@ def limits_of(minutes: float | None, gigabytes: float | None) -> RunLimits:
         >>> limits_of(1.5, None).seconds
         90.0
     """
+    for option, value, unit in (("--timeout", minutes, "minutes"), ("--memory", gigabytes, "gigabytes")):
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigurationError(f"{option} {value:g}: expected {unit}, more than 0; leave it out for no limit")
     return RunLimits(
         seconds=None if minutes is None else 60.0 * minutes,
         memory_bytes=None if gigabytes is None else int(gigabytes * GIGABYTE),

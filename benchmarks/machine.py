@@ -48,7 +48,8 @@ def describe() -> dict[str, Any]:
 @cache
 def packages() -> str:
     """Every installed package with its version, one a line, as ``pip freeze`` has it."""
-    found = {str(item.metadata["Name"]): item.version for item in importlib.metadata.distributions()}
+    cards = [item.metadata for item in importlib.metadata.distributions()]  # which reads a file each time
+    found = {str(card["Name"]): card["Version"] for card in cards}
     return "".join(f"{name}=={found[name]}\n" for name in sorted(found, key=str.lower))
 
 

@@ -31,7 +31,7 @@ class Meter:
     curve, and a few texts.
 
     Args:
-        budget: Environment steps that may be spent; None for no limit.
+        budget: Environment steps that may be spent; None for no limit, and a curve and a sample as for a million.
         reward_calls: Texts that the reward model may score; None for no limit. Texts end in all lanes at once, so that
             the step that uses up the last call may make as many more as there are lanes.
         samples: About how many texts, evenly over the budget, are kept for the gold curve.
@@ -76,13 +76,14 @@ class Meter:
         if spent < self._next_look:
             self.steps = spent
             return
-        if self._calls_left() <= 0:
+        calls_left = self._calls_left()
+        if calls_left <= 0:
             raise self._refusal(f"the budget of {self.reward_budget} reward calls is spent ({self.steps} steps made)")
         if self.budget is not None and spent > self.budget:
             made = f"{self.steps} made, {steps} more asked"
             raise self._refusal(f"the budget of {self.budget} steps is spent ({made})")
         # A step makes no more than one call.
-        free = min(math.inf if self.budget is None else self.budget, self.steps + self._calls_left())
+        free = min(math.inf if self.budget is None else self.budget, self.steps + calls_left)
         self.steps = spent
         if spent > self._curve.until:
             self._curve.reach(spent)
@@ -130,7 +131,7 @@ class Meter:
     def scored_apart(self) -> int:
         """Texts that the reward model scored besides the episodes.
 
-        These are prefixes under ``reward_timing="step"``, and what :func:`textgym.score` was asked.
+        These are prefixes under ``reward_timing="step"`` and ``"turn"``, and what :func:`textgym.score` was asked.
         """
         return self._scored_apart
 
@@ -142,7 +143,7 @@ class Meter:
 
     @property
     def reward_calls(self) -> int:
-        """How many texts the reward model was asked about; it is never asked about illegal ones."""
+        """How many texts the reward model was asked about; illegal ones do not count."""
         return self.episodes - self._curve.illegal + self._scored_apart
 
     def learning_curve(self) -> list[dict[str, Any]]:

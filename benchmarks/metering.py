@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from textgym.episodes import STOP_REASONS
+from textgym.episodes import ILLEGAL, STOP_REASONS
 from textgym.factory import EnvFactory
 from textgym.vector_env import RESTS
 from textgym.vector_wrapper import AnyVectorWrapper
@@ -28,12 +28,13 @@ _NOBODY: Integers = np.zeros(0, dtype=np.int64)
 class MeteredEnv(gym.Wrapper[Any, Any, Any, Any]):
     """A single environment whose steps and episodes go through a meter."""
 
-    def __init__(self, env: gym.Env[Any, Any], meter: Meter, *, per_step: bool = False) -> None:
+    def __init__(self, env: gym.Env[Any, Any], meter: Meter) -> None:
         super().__init__(env)
         self._meter = meter
-        self._per_step = per_step
         self._return = 0.0
         base: Any = env.unwrapped
+        self._base = base
+        self._pays_early = base.config.reward_timing != "end"
         self._last_episodes = lambda: base.last_episodes
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -48,13 +49,14 @@ class MeteredEnv(gym.Wrapper[Any, Any, Any, Any]):
             BudgetSpent: if the budget has no step left.
         """
         self._meter.spend(1)
+        before = self._base.reward_calls
         result = self.env.step(action)
         self._return += float(result[1])
         if result[2]:
             info = result[4]
             self._meter.record_one(self._last_episodes, self._return, _CODES[info["stop_reason"]])
-        elif self._per_step:
-            self._meter.scored_apart += 1
+        elif self._pays_early:
+            self._meter.scored_apart += self._base.reward_calls - before
         return result
 
 
@@ -62,16 +64,15 @@ class MeteredVectorEnv(AnyVectorWrapper):
     """A native vector environment whose steps and episodes go through a meter.
 
     In NEXT_STEP mode the step that resets a lane is free for that lane, in DISABLED mode one in which a lane rests.
-    Attributes that this class does not
-    have, such as ``action_masks`` or ``eos_id``, are the environment's.
+    Attributes that this class does not have, such as ``action_masks`` or ``eos_id``, are the environment's.
     """
 
-    def __init__(self, env: VectorEnv[Any, Any, Any], meter: Meter, *, per_step: bool = False) -> None:
+    def __init__(self, env: VectorEnv[Any, Any, Any], meter: Meter) -> None:
         super().__init__(env)
         self._meter = meter
-        self._per_step = per_step
         base: Any = env.unwrapped
         self._base = base
+        self._pays_early = base.config.reward_timing != "end"
         self._next_step = env.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
         self._disabled = env.metadata["autoreset_mode"] is AutoresetMode.DISABLED
         self._resting = _NOBODY  # lanes that sit out the next step
@@ -95,10 +96,12 @@ class MeteredVectorEnv(AnyVectorWrapper):
         if self._disabled:
             self._writing = self.num_envs - int(np.count_nonzero(np.asarray(actions) == RESTS))
         meter.spend(self._writing)
+        before = base.reward_calls if self._pays_early else 0
         result = self.env.step(actions)
-        if self._per_step:
-            meter.scored_apart += self._writing - base.last_rows.size
         ended = base.last_episodes
+        if self._pays_early:
+            legal = 0 if ended is None else np.count_nonzero(ended.stop_codes != ILLEGAL)
+            meter.scored_apart += base.reward_calls - before - legal
         if ended is not None:
             meter.record(ended, base.last_returns)
         if self._next_step:
@@ -134,11 +137,8 @@ class MeteredFactory(EnvFactory):
 
     def single(self, **extra: Any) -> gym.Env[Any, Any]:
         """One metered environment; ``extra`` goes over the factory's own arguments."""
-        return MeteredEnv(super().single(**extra), self.meter, per_step=self._per_step(extra))
+        return MeteredEnv(super().single(**extra), self.meter)
 
     def vector(self, num_envs: int, **extra: Any) -> VectorEnv[Any, Any, Any]:
         """A metered vector environment; ``extra`` goes over the factory's own arguments."""
-        return MeteredVectorEnv(super().vector(num_envs, **extra), self.meter, per_step=self._per_step(extra))
-
-    def _per_step(self, extra: dict[str, Any]) -> bool:
-        return {**self.kwargs, **extra}.get("reward_timing") == "step"
+        return MeteredVectorEnv(super().vector(num_envs, **extra), self.meter)

@@ -1,6 +1,7 @@
 """What metering and recording cost: a random agent's time with and without, in turn within one process.
 
-Processor time is measured: on an idle machine that is the wall time, and on a busy one what would be.
+Of writing the processor time is measured: on an idle machine that is the wall time, and on a busy one what would be.
+Of the record it is the wall time, since that waits for the disk.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from .run_files import begin, publish, write_run
 
 LANES = (64, 256, 1024)
 _TOKENS_AT_ONCE = 4_096  # before it is the other kind's turn
-_PARTS = 20  # of a round
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def measure(lanes: int, *, steps: int = 1_000_000, rounds: int = 5, **env: Any) 
         **env: Arguments of the environment.
     """
     factory = EnvFactory("TextGen-v0", env)
-    packages()  # made once a process
+    packages()  # what is installed is looked up once a process, however many runs that makes
     _round(factory, lanes, 20 * max(lanes, _TOKENS_AT_ONCE))  # warms up
     pairs = np.array([_round(factory, lanes, steps) for _ in range(rounds)])
     sums = pairs.sum(axis=1)
@@ -74,19 +74,17 @@ def measure(lanes: int, *, steps: int = 1_000_000, rounds: int = 5, **env: Any) 
 def _round(factory: EnvFactory, lanes: int, steps: int) -> tuple[float, float]:
     """The shares that metering and recording add in one round.
 
-    The two kinds take turns after a few milliseconds, and the median over the parts of the round counts: whatever
-    else the machine does meanwhile spoils a few parts, while what metering does only now and then is in all of them.
+    The two kinds take turns after a few milliseconds, so that whatever else the machine does meanwhile slows both. All
+    stretches are summed up: what metering does only at the start, at the end or now and then counts as well.
     """
     meter, stretch = Meter(steps), max(1, _TOKENS_AT_ONCE // lanes)
     bare, metered = _writer(factory, lanes), _writer(MeteredFactory.around(factory, meter), lanes)
-    stretches = max(1, steps // (stretch * lanes))
-    seconds = np.zeros((stretches, 2))
-    for row in range(stretches):
+    seconds = [0.0, 0.0]
+    for row in range(max(1, steps // (stretch * lanes))):
         for kind in (0, 1) if row % 2 else (1, 0):  # each goes first as often as the other
-            seconds[row, kind] = (bare, metered)[kind](stretch)
-    parts = np.array([part.sum(axis=0) for part in np.array_split(seconds, min(stretches, _PARTS))])
-    metering = float(np.median(parts[:, 1] / parts[:, 0]) - 1.0)
-    return metering, _record(meter, steps) / float(np.median(parts[:, 0]) * len(parts))
+            seconds[kind] += (bare, metered)[kind](stretch)
+    alone, counted = seconds
+    return counted / alone - 1.0, _record(meter, steps) / alone
 
 
 def _writer(factory: EnvFactory, lanes: int) -> Callable[[int], float]:
@@ -105,13 +103,13 @@ def _writer(factory: EnvFactory, lanes: int) -> Callable[[int], float]:
 
 
 def _record(meter: Meter, steps: int) -> float:
-    """Seconds that a run's record takes, from the meter to the disk."""
+    """Seconds of wall time that a run's record takes, from the meter to the disk."""
     spec = RunSpec(agent="uniform", env_id="TextGen-v0", steps=steps, seed=0)
     with tempfile.TemporaryDirectory() as name:
-        start = time.process_time()
+        start = time.perf_counter()
         result, clock = RunResult(spec=spec, status="ok", steps=meter.steps, episodes=meter.episodes), CostClock()
         result.reward_calls, result.curve = meter.reward_calls, meter.learning_curve()
-        kept = meter.texts.texts()
+        kept = meter.texts.describe()
         moments = kept.pop("moments")
         result.texts = kept
         folder = Path(name) / "run"
@@ -120,7 +118,7 @@ def _record(meter: Meter, steps: int) -> float:
         publish(partial, folder)
         append(Path(name) / "ledger.jsonl", result)
         clock.read()
-        return time.process_time() - start
+        return time.perf_counter() - start
 
 
 def report(*, steps: int = 1_000_000, rounds: int = 5) -> Iterator[str]:

@@ -68,7 +68,7 @@ def tasks_section(board: Board, styles: Mapping[str, int]) -> str:
         "<p class='soft small'>Interquartile mean over seeds, below it the 95 % interval of its bootstrap, "
         "stretched for few seeds. The darker, the nearer to the best text. Bold: the interval lies above those of all "
         "other agents. ▲: it lies above the best single text for all prompts, so the agent reads its prompt. "
-        "A task's name leads to its curves and texts.</p>"
+        "Failed runs are counted and left out of these numbers. A task's name leads to its curves and texts.</p>"
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from textgym.pictures.charts import ticks
+from textgym.pictures.charts import Axis, ticks
 
-from .report_plots import DASHES, Curve, Reference, Scale, line, marker, number, svg, text
+from .report_plots import DASHES, Curve, Reference, line, marker, number, svg, text
 
 _LETTER = 8.4  # width of a letter of a legend, about
 
@@ -17,7 +17,7 @@ def profile_chart(curves: Sequence[Curve], references: Sequence[Reference], *, l
     width, left, right, bottom = 560.0, 44.0, 16.0, 44.0
     names, top = _legend(curves, left, width - right, 16.0)
     height = 300.0 + top
-    x_scale, y_scale = Scale(low, high, left, width - right), Scale(0.0, 1.0, height - bottom, top + 10.0)
+    x_scale, y_scale = Axis(low, high, left, width - right), Axis(0.0, 1.0, height - bottom, top + 10.0)
     body = [*names, *_axes(x_scale, y_scale)]
     for order, reference in enumerate(references):
         x = x_scale(reference.value)
@@ -110,7 +110,7 @@ def _legend(curves: Sequence[Curve], left: float, right: float, top: float) -> t
     return body, y + 10.0
 
 
-def _axes(x_scale: Scale, y_scale: Scale) -> list[str]:
+def _axes(x_scale: Axis, y_scale: Axis) -> list[str]:
     body = []
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
         y = y_scale(tick)
@@ -123,7 +123,7 @@ def _axes(x_scale: Scale, y_scale: Scale) -> list[str]:
     return body
 
 
-def _steps(curve: Curve, x_scale: Scale, y_scale: Scale) -> list[str]:
+def _steps(curve: Curve, x_scale: Axis, y_scale: Axis) -> list[str]:
     upper = [f"{x_scale(x):.1f},{y_scale(high):.1f}" for x, _, high in curve.band]
     lower = [f"{x_scale(x):.1f},{y_scale(low):.1f}" for x, low, _ in reversed(curve.band)]
     points = " ".join(f"{x_scale(x):.1f},{y_scale(y):.1f}" for x, y in curve.line)

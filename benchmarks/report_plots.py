@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from textgym.pictures.charts import ticks
+from textgym.pictures.charts import Axis, ticks
 
 from .stats import Interval
 
@@ -15,26 +15,6 @@ DASHES = ("", "7 4", "2 3", "10 3 2 3", "1 4", "12 5")
 """Besides its colour every agent has a dash pattern and a marker, so that the page can be read in grey."""
 
 Point = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Maps data to pixels, linearly or by the logarithm."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-    log: bool = False
-
-    def __call__(self, value: float) -> float:
-        """The pixel of a value; values outside are put on the border."""
-        value = min(max(value, self.low), self.high)
-        if self.log:
-            share = math.log(value / self.low) / math.log(self.high / self.low)
-        else:
-            share = (value - self.low) / (self.high - self.low)
-        return self.start + share * (self.end - self.start)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +82,7 @@ def interval_plot(
 ) -> str:
     """An estimate with its interval on the common scale of a table's column."""
     width, height, middle = 108.0, 26.0, 13.0
-    scale = Scale(low, high, 7.0, width - 7.0)
+    scale = Axis(low, high, 7.0, width - 7.0)
     body = [line(scale(low), middle, scale(high), middle, css="track")]
     if blind is not None:
         body.append(line(scale(blind), 3, scale(blind), height - 3, css="blind"))
@@ -140,8 +120,8 @@ def line_chart(
     """A chart of means with bands, labelled at the ends of the lines; ``words`` stand below the horizontal axis."""
     width, height, left, right, top, bottom = 560.0, 330.0, 44.0, 118.0, 14.0, 40.0
     xs = [x for curve in curves for x, _ in curve.line] or [1.0]
-    x_scale = Scale(min(xs) if log else 0.0, max(*xs, min(xs) + 1.0), left, width - right, log)
-    y_scale = Scale(low, high, height - bottom, top)
+    x_scale = Axis(min(xs) if log else 0.0, max(*xs, min(xs) + 1.0), left, width - right, log)
+    y_scale = Axis(low, high, height - bottom, top)
     body = [*_y_axis(y_scale, left, width - right), *_x_axis(x_scale, height - bottom)]
     for reference in references:
         y = y_scale(reference.value)
@@ -154,7 +134,7 @@ def line_chart(
     return svg(width, height, body, label=title, css="chart")
 
 
-def _draw_curve(curve: Curve, x_scale: Scale, y_scale: Scale) -> list[str]:
+def _draw_curve(curve: Curve, x_scale: Axis, y_scale: Axis) -> list[str]:
     upper = [f"{x_scale(x):.1f},{y_scale(high):.1f}" for x, _, high in curve.band]
     lower = [f"{x_scale(x):.1f},{y_scale(low):.1f}" for x, low, _ in reversed(curve.band)]
     points = " ".join(f"{x_scale(x):.1f},{y_scale(y):.1f}" for x, y in curve.line)
@@ -165,7 +145,7 @@ def _draw_curve(curve: Curve, x_scale: Scale, y_scale: Scale) -> list[str]:
     ]
 
 
-def _end_labels(curves: Sequence[Curve], x_scale: Scale, y_scale: Scale, right: float) -> list[str]:
+def _end_labels(curves: Sequence[Curve], x_scale: Axis, y_scale: Axis, right: float) -> list[str]:
     """Names at the ends of the lines; those at the right border are pushed apart where they would overlap."""
     body, late = [], []
     for curve in curves:
@@ -199,7 +179,7 @@ def spread(positions: Sequence[float], *, gap: float, low: float, high: float) -
     return [placed[index] for index in range(len(positions))]
 
 
-def _y_axis(scale: Scale, left: float, right: float) -> list[str]:
+def _y_axis(scale: Axis, left: float, right: float) -> list[str]:
     body = []
     for tick in ticks(scale.low, scale.high):
         y = scale(tick)
@@ -207,7 +187,7 @@ def _y_axis(scale: Scale, left: float, right: float) -> list[str]:
     return body
 
 
-def _x_axis(scale: Scale, y: float) -> list[str]:
+def _x_axis(scale: Axis, y: float) -> list[str]:
     body = []
     for tick in log_ticks(scale.low, scale.high) if scale.log else ticks(scale.low, scale.high):
         x = scale(tick)
@@ -220,7 +200,7 @@ def seed_plot(
 ) -> str:
     """One dot a run, with the interquartile mean as a bar: a seed in a local optimum stands apart."""
     width, height = 300.0, 34.0
-    scale = Scale(low, high, 8.0, width - 8.0)
+    scale = Axis(low, high, 8.0, width - 8.0)
     body = [line(scale(low), height / 2, scale(high), height / 2, css="track")]
     body += [line(scale(value), 4, scale(value), height - 4, css="reference") for value in lines]
     body.append(line(scale(middle), 5, scale(middle), height - 5, css=f"bar s{style % 6}"))
@@ -234,7 +214,7 @@ def seed_plot(
 
 def seed_axis(ticks: Sequence[tuple[float, str]], *, low: float, high: float) -> str:
     """The labels under a column of seed plots."""
-    scale = Scale(low, high, 8.0, 292.0)
+    scale = Axis(low, high, 8.0, 292.0)
     body = [text(scale(value), 13, words, anchor="middle", css="small") for value, words in ticks]
     return svg(300, 18, body, label="axis", css="seeds")
 

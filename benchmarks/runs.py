@@ -69,6 +69,7 @@ def run_in(
     spec: RunSpec,
     *,
     on_progress: OnProgress | None = None,
+    on_stage: Callable[[str], None] | None = None,
     on_stubborn: Callable[[], None] | None = None,
     memory_bytes: int | None = None,
 ) -> RunResult:
@@ -78,11 +79,12 @@ def run_in(
         partial: A folder that :func:`textgym.benchmarks.run_files.begin` made.
         spec: What to run.
         on_progress: Called with the steps spent so far.
+        on_stage: Called with what begins: "making the environment", "making the agent", "learn", "evaluation", "save".
         on_stubborn: Called if the agent swallows everything that tells it to stop; it must end the process.
         memory_bytes: Memory that this process may ask for meanwhile.
     """
     meter = Meter(spec.steps, reward_calls=spec.reward_calls, on_progress=on_progress, on_stubborn=on_stubborn)
-    attempt = _Attempt(RunResult(spec=spec, versions=versions()), meter, partial)
+    attempt = _Attempt(RunResult(spec=spec, versions=versions()), meter, partial, on_stage)
     result = attempt.result
     try:
         with limited_memory(memory_bytes):
@@ -107,18 +109,23 @@ def _kind_of(error: BaseException) -> str:
 class _Attempt:
     """One run on its way to a record."""
 
-    def __init__(self, result: RunResult, meter: Meter, folder: Path) -> None:
-        self.result, self.meter, self.folder = result, meter, folder
+    def __init__(self, result: RunResult, meter: Meter, folder: Path, on_stage: Callable[[str], None] | None) -> None:
+        self.result, self.meter, self.folder, self._on_stage = result, meter, folder, on_stage
         self.stage, self._clock = "", CostClock()
         self.config: dict[str, Any] | None = None
+
+    def _enter(self, stage: str) -> None:
+        self.stage = stage
+        if self._on_stage is not None:
+            self._on_stage(stage)
 
     def make(self) -> None:
         """Trains, evaluates and saves."""
         result, spec = self.result, self.result.spec
-        self.stage = "making the environment"
+        self._enter("making the environment")
         factory = spec.factory()
         read_task(result, factory.task())
-        self.stage = "making the agent"
+        self._enter("making the agent")
         agent = _make_agent(spec)
         config: Any = getattr(agent, "config", None)
         self.config = asdict(config) if is_dataclass(config) and not isinstance(config, type) else None
@@ -127,16 +134,16 @@ class _Attempt:
             self._train(agent, factory)
         finally:
             result.train_seconds = time.perf_counter() - start
-        self.stage = "evaluation"
+        self._enter("evaluation")
         try:
             evaluate_agent(result, agent, factory)
         finally:
             result.evaluation_seconds = time.perf_counter() - start - result.train_seconds
-        self.stage = "save"
+        self._enter("save")
         _save(agent, self.folder / AGENT)
 
     def _train(self, agent: Any, factory: EnvFactory) -> None:
-        self.stage = "learn"
+        self._enter("learn")
         with contextlib.suppress(BudgetSpent):  # the normal end of training
             agent.learn(MeteredFactory.around(factory, self.meter), self.result.spec.steps)
 
@@ -149,7 +156,7 @@ class _Attempt:
         result.peak_memory_bytes, result.gpu = spent.peak_memory_bytes, used_gpu()
         try:
             result.curve = meter.learning_curve()
-            kept = meter.texts.texts()
+            kept = meter.texts.describe()
             texts = kept.pop("moments")
             result.texts |= kept
             result.to_json()

@@ -113,7 +113,9 @@ def all_tables(summary: Summary, board: Board) -> list[Table]:
 
 def leaderboard_table(board: Board) -> Table:
     """The agents, best first."""
-    columns = ("rank", "agent", "score", "95 % interval", "mean", "median", "optimality gap", "tasks", "runs")
+    failed = any(standing.left_out is not None for standing in board.standings)
+    columns = ("rank", "agent", "score", "95 % interval", *(["without failed runs"] if failed else []),
+               "mean", "median", "optimality gap", "tasks", "runs")  # fmt: skip
     best = separated_best({s.label: s.score for s in board.standings if not s.unranked})
     unranked = [
         f"{standing.label} is not ranked: {standing.unranked}." for standing in board.standings if standing.unranked
@@ -122,8 +124,8 @@ def leaderboard_table(board: Board) -> Table:
         name="leaderboard",
         title="Leaderboard: interquartile mean over tasks and seeds",
         columns=columns,
-        numeric=(True, False, *(True,) * 7),
-        rows=tuple(_standing_row(standing, len(board.scaled), best) for standing in board.standings),
+        numeric=(True, False, *(True,) * (len(columns) - 2)),
+        rows=tuple(_standing_row(standing, len(board.scaled), best, failed=failed) for standing in board.standings),
         notes=(*score_notes(board), *unranked),
     )
 
@@ -144,7 +146,11 @@ def tasks_table(board: Board) -> Table:
         columns=("task", "judged by", "blind text", *labels),
         numeric=(False, False, *(True,) * (len(labels) + 1)),
         rows=tuple(rows),
-        notes=("Bold: the interval lies above those of all other agents.", *_unscaled_note(board)),
+        notes=(
+            "Bold: the interval lies above those of all other agents.",
+            *_left_out_note(board),
+            *_unscaled_note(board),
+        ),
     )
 
 
@@ -215,14 +221,15 @@ def _interval(arena: Arena, label: str) -> Interval | None:
     return cell.interval if cell and not cell.impossible else None
 
 
-def _standing_row(standing: Standing, tasks: int, best: str | None) -> tuple[Entry, ...]:
+def _standing_row(standing: Standing, tasks: int, best: str | None, *, failed: bool) -> tuple[Entry, ...]:
     score = standing.score
+    averages = (*([standing.left_out] if failed else []), standing.mean, standing.median, standing.gap)
     values = (
         "-" if standing.rank is None else str(standing.rank),
         standing.label,
         "-" if score is None else plain(score.estimate),
         "-" if score is None else f"{plain(score.low)} to {plain(score.high)}",
-        *("-" if value is None else plain(value.estimate) for value in (standing.mean, standing.median, standing.gap)),
+        *("-" if value is None else plain(value.estimate) for value in averages),
         f"{standing.tasks}/{tasks}",
         f"{standing.finished}/{standing.planned}" + (f", {standing.failed} failed" if standing.failed else ""),
     )
@@ -240,6 +247,11 @@ def _cost_row(label: str, cost: Cost) -> tuple[Entry, ...]:
         str(cost.alarms),
     )
     return tuple(Entry(text=text) for text in texts)
+
+
+def _left_out_note(board: Board) -> tuple[str, ...]:
+    failed = any(cell.failed for arena in board.arenas for cell in arena.cells.values())
+    return ("Failed runs are counted and left out of these numbers.",) * failed
 
 
 def _unscaled_note(board: Board) -> tuple[str, ...]:

@@ -182,7 +182,10 @@ def tune(
     folder = Path(out) / search.folder_name
     if not resume:
         start_anew(search, out)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"the folder {str(folder)!r} cannot be made: {error.strerror or error}") from None
     with locked(folder):
         trials = trials_so_far(search, out)
         for number in range(search.trials):

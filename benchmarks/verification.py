@@ -9,6 +9,7 @@ checked for being possible.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -23,7 +24,7 @@ from textgym.errors import ConfigurationError
 from .consistency import differing_fields, file_problems, impossible_numbers
 from .ledger import read_problems, read_results
 from .ledger_file import LEDGER
-from .records import PROTOCOL, RunResult
+from .records import PROTOCOL, Measure, RunResult
 from .run_files import AGENT, RECORD
 from .run_keys import differences, seal
 from .runs import evaluate_agent, read_task
@@ -32,6 +33,12 @@ VERIFICATION = "verification.json"
 VERIFIED, FLAGGED, UNVERIFIED = "verified", "flagged", "unverified"
 SHARE = 1e-6
 """Measures may differ by this share: equal numbers on one machine, equal to rounding across machines."""
+
+_CHANCE = 5.0
+_UNREPEATABLE = (
+    "its agent offers no seed_sampling(seed), so what it draws cannot be repeated; sampled play was compared within "
+    f"{_CHANCE:g} standard errors"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +126,9 @@ def check_run(folder: Path, result: RunResult, *, replay: bool = True, trust: bo
     if replay and not replayed and (folder / AGENT).exists():
         try:
             if trust or _is_ours(folder / AGENT, result):
-                problems += _replay(folder, result, trust=trust)
-                replayed = True
+                found, replayed = _replay(folder, result, trust=trust), True
+                problems += found.problems
+                notes += found.notes
             else:
                 notes.append("its agent is from outside textgym and was not loaded; trust=True (--trust) runs its code")
         except Exception as error:  # whatever a foreign agent does
@@ -157,13 +165,40 @@ def read_verdicts(out: Path | str) -> dict[str, str]:
         raise ConfigurationError(f"{str(path)!r} is damaged; run `textgym bench verify` again") from None
 
 
-def _replay(folder: Path, result: RunResult, *, trust: bool) -> Iterator[str]:
+@dataclass(frozen=True, kw_only=True)
+class _Replayed:
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def _replay(folder: Path, result: RunResult, *, trust: bool) -> _Replayed:
     """Evaluates the saved policy again and tells what comes out differently."""
     agent = _load(folder / AGENT, result, trust=trust)
     again = RunResult(spec=result.spec)
     factory = result.spec.factory()
     read_task(again, factory.task())
     evaluate_agent(again, agent, factory)
+    if hasattr(agent, "seed_sampling"):
+        return _Replayed(problems=tuple(_differences(result, again)), notes=())
+    drawn = again
+    if len(result.measures) == len(again.measures):
+        drawn = replace(again, measures=[*map(_but_for_chance, result.measures, again.measures)])
+    problems = tuple(_differences(result, drawn))
+    same = drawn.measures == again.measures and not problems
+    return _Replayed(problems=problems, notes=() if same else (_UNREPEATABLE,))
+
+
+def _but_for_chance(before: Measure, now: Measure) -> Measure:
+    """The measure to compare with: of sampled play that cannot be repeated, what was recorded if it is as likely."""
+    same_kind = (before.split, before.score, before.n, before.impossible) == (
+        now.split, now.score, now.n, now.impossible
+    )  # fmt: skip
+    chance = _CHANCE * math.hypot(before.standard_error, now.standard_error)
+    drawn = same_kind and before.play == now.play == "sampled" and abs(before.mean - now.mean) <= chance
+    return before if drawn else now
+
+
+def _differences(result: RunResult, again: RunResult) -> Iterator[str]:
     for name in ("task", "level", "training_split", "references", "measures"):
         before, now = (json.loads(json.dumps(asdict(run)[name])) for run in (result, again))
         for field in differing_fields(before, now, share=SHARE):

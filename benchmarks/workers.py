@@ -6,20 +6,20 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from textgym.errors import ConfigurationError
 
 from .limits import RunLimits, captured_output
 from .losses import STUBBORN, lost_run
 from .machine import THREADS, available_cores
+from .processes import end, finish, stand_alone
 from .records import RunResult, RunSpec
 from .run_files import OUTPUT, begin, publish
 from .run_keys import changes_here
@@ -29,10 +29,15 @@ __all__ = ["AnotherRunError", "Book", "available_cores", "run_in_workers", "turn
 
 _UNSENDABLE = "the run's arguments cannot be sent to another process; name functions of a module, not lambdas"
 _PROGRESS_SECONDS = 0.2
+_LOOK_SECONDS = 1.0  # a process may die while a child of its agent keeps its pipe open, so nothing tells of that
 
 
 class AnotherRunError(ConfigurationError):
     """A process has other sources, files or versions than its run was planned with, so it would make another run."""
+
+
+class _Stage(NamedTuple):
+    name: str
 
 
 @dataclass(slots=True)
@@ -42,6 +47,7 @@ class _Worker:
     pipe: Connection
     started: float
     steps: int = 0
+    stage: str = ""
 
 
 class Book(Protocol):
@@ -118,10 +124,10 @@ class _Pool:
                     yield
                 for pipe in wait(list(self.workers), self._patience()) if self.workers else ():
                     self._listen(pipe)  # type: ignore[arg-type]
-                self._end_late_ones()
+                self._look_after()
                 yield
         finally:
-            _end([worker.process for worker in self.workers.values()])
+            end([worker.process for worker in self.workers.values()])
 
     def _start(self, spec: RunSpec) -> None:
         self.book.started(spec)
@@ -140,38 +146,50 @@ class _Pool:
         finally:
             theirs.close()
 
-    def _patience(self) -> float | None:
-        """Seconds until the first worker is late; None without a limit."""
+    def _patience(self) -> float:
+        """Seconds until somebody has to look: the first worker is late, or one may have died in silence."""
         if self.limits.seconds is None:
-            return None
+            return _LOOK_SECONDS
         oldest = min(worker.started for worker in self.workers.values())
-        return max(0.0, oldest + self.limits.seconds - time.perf_counter())
+        return min(_LOOK_SECONDS, max(0.0, oldest + self.limits.seconds - time.perf_counter()))
 
     def _listen(self, pipe: Connection) -> None:
         worker = self.workers[pipe]
         try:
             message = pipe.recv()
         except (EOFError, OSError):  # the process died without a word: killed, out of memory, a crash in C
-            worker.process.join()
-            self._lose(worker, code=worker.process.exitcode)
+            self._lose_dead(worker)
             return
         if isinstance(message, int):
             worker.steps = message
             self.book.progress(worker.spec, message)
-            return
-        self._forget(worker)
-        worker.process.join()
-        if isinstance(message, str):
-            raise AnotherRunError(message)
-        self.book.finished(message)
+        elif isinstance(message, _Stage):
+            worker.stage = message.name
+        else:
+            self._forget(worker)
+            finish(worker.process)
+            if isinstance(message, str):
+                raise AnotherRunError(message)
+            self.book.finished(message)
 
-    def _end_late_ones(self) -> None:
-        limit, now = self.limits.seconds, time.perf_counter()
+    def _look_after(self) -> None:
         for worker in list(self.workers.values()):
-            if limit is not None and now - worker.started > limit and not worker.pipe.poll():
-                _end([worker.process])
-                reason = f"stopped after {limit / 60:g} minutes, the time limit of a run"
-                self._lose(worker, TimeoutError(f"{reason}; it had made {worker.steps:,} steps"), failure="timeout")
+            dead = worker.process.exitcode is not None  # asked first: all that it said is in the pipe by then
+            if worker.pipe.poll():
+                continue  # it has something to say
+            if dead:
+                self._lose_dead(worker)
+            elif self.limits.seconds is not None and time.perf_counter() - worker.started > self.limits.seconds:
+                self._lose_late(worker, self.limits.seconds)
+
+    def _lose_dead(self, worker: _Worker) -> None:
+        finish(worker.process)
+        self._lose(worker, code=worker.process.exitcode)
+
+    def _lose_late(self, worker: _Worker, limit: float) -> None:
+        end([worker.process])
+        reason = f"stopped after {limit / 60:g} minutes, the time limit of a run"
+        self._lose(worker, TimeoutError(f"{reason}; it had made {worker.steps:,} steps"), failure="timeout")
 
     def _lose(self, worker: _Worker, reason: Exception | None = None, **details: Any) -> None:
         self._forget(worker)
@@ -182,6 +200,7 @@ class _Pool:
             process=worker.process.pid,
             seconds=time.perf_counter() - worker.started,
             steps=worker.steps,
+            stage=worker.stage,
             output_bytes=self.limits.output_bytes,
             **details,
         )
@@ -192,20 +211,10 @@ class _Pool:
         worker.pipe.close()
 
 
-def _end(processes: Sequence[Any]) -> None:
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join(timeout=5)
-        if process.is_alive():
-            process.kill()
-            process.join()
-
-
 def _work(spec: RunSpec, folder: Path, pipe: Connection, limits: RunLimits) -> None:
     """The life of a worker: one run, its progress and its record sent through the pipe, or why it refuses."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
-    _end_with_parent()
+    stand_alone()
     last = 0.0
 
     def on_progress(steps: int) -> None:
@@ -220,11 +229,18 @@ def _work(spec: RunSpec, folder: Path, pipe: Connection, limits: RunLimits) -> N
         shown = f"{'; '.join(map(str, changes[:3]))}{' and so on' if len(changes) > 3 else ''}"
         pipe.send(f"{spec.label} on {spec.env_id} would be another run: {shown}")
     else:
-        pipe.send(work_in(spec, folder, limits, on_progress=on_progress))
+        pipe.send(work_in(spec, folder, limits, on_progress=on_progress, on_stage=lambda name: pipe.send(_Stage(name))))
     pipe.close()
 
 
-def work_in(spec: RunSpec, folder: Path, limits: RunLimits, *, on_progress: Any = None) -> Any:
+def work_in(
+    spec: RunSpec,
+    folder: Path,
+    limits: RunLimits,
+    *,
+    on_progress: Any = None,
+    on_stage: Callable[[str], None] | None = None,
+) -> RunResult:
     """Makes a run in this process, which is there for it alone; what it prints goes to the run's folder.
 
     Args:
@@ -232,30 +248,21 @@ def work_in(spec: RunSpec, folder: Path, limits: RunLimits, *, on_progress: Any 
         folder: Its folder.
         limits: What it may use; time is for the parent to watch.
         on_progress: Called with the steps made so far.
-
-    Returns:
-        The :class:`~textgym.benchmarks.records.RunResult`.
+        on_stage: Called with what begins, such as "learn".
     """
     place = begin(folder)
     stop = partial(os._exit, STUBBORN)
     with captured_output(place / OUTPUT, limits.output_bytes):
-        result = run_in(place, spec, on_progress=on_progress, on_stubborn=stop, memory_bytes=limits.memory_bytes)
+        result = run_in(
+            place,
+            spec,
+            on_progress=on_progress,
+            on_stage=on_stage,
+            on_stubborn=stop,
+            memory_bytes=limits.memory_bytes,
+        )
     publish(place, folder)
     return result
-
-
-def _end_with_parent() -> None:
-    """Ends this process as soon as its parent is gone, even if that was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-    sentinel = parent.sentinel
-
-    def watch() -> None:
-        wait([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextlib.contextmanager

@@ -308,6 +308,7 @@ benchmarks.run_keys
 benchmarks.ledger_file
 benchmarks.ledger
 benchmarks.folder_lock
+benchmarks.processes
 benchmarks.workers
 benchmarks.shipping
 benchmarks.ray_connection

@@ -96,6 +96,11 @@ def test_own_csv_and_own_reward_function(tmp_path: Path) -> None:
         (["train", "uniform", "--set", "prompts=none.csv"], "does not exist"),
         (["generate", "no_such_run"], "no agent"),
         (["bench", "run", "--suite", "demmo"], "demo"),
+        (
+            ["bench", "run", "--agent", "empty.py:Agent"],
+            "expected the name of a module and not of its file: empty:NAME",
+        ),
+        (["bench", "run", "--timeout", "0"], "--timeout 0: expected minutes, more than 0"),
         (["bench", "report", "no_such_run"], "no_such_run"),
     ],
 )
@@ -226,6 +231,22 @@ def test_a_folder_that_cannot_be_made_is_said_before_the_training(tmp_path: Path
     assert result.returncode == 2
     assert "cannot be made" in result.stderr
     assert "trained" not in result.stdout
+
+
+def test_a_folder_of_tables_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    run = textgym("bench", "run", "--agent", "uniform", "--seeds", "1", "--budget", "0.02", folder=tmp_path)
+    assert run.returncode == 0, run.stderr
+    (tmp_path / "taken").write_text("a file", encoding="utf-8")
+    result = textgym("bench", "report", "runs/demo", "--files", "taken", folder=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "error: the folder 'taken' cannot be made" in result.stderr
+
+
+def test_an_option_that_a_command_has_is_no_argument_of_the_environment(tmp_path: Path) -> None:
+    result = textgym("bench", "tune", "q_learning", "--level", "tiny", "--trials", "0", folder=tmp_path)
+    assert result.returncode == 2
+    assert "--trials" in result.stderr
+    assert "--set" not in result.stderr
 
 
 def test_an_impossible_score_is_called_so(tmp_path: Path) -> None:

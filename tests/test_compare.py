@@ -131,11 +131,20 @@ def test_a_small_difference_says_how_many_seeds_it_would_take(tmp_path):
 def test_no_difference_and_one_seed_are_said(tmp_path):
     same = {"left": {"Copy": [0.5, 0.6, 0.7]}, "right": {"Copy": [0.6, 0.5, 0.7]}}
     assert "No difference was seen; 3 seeds on 1 task would show one of" in text_of(duel_of(write_runs(tmp_path, same)))
+    twins = {name: {"Copy": [0.5, 0.6, 0.7]} for name in ("left", "right")}
+    text = text_of(duel_of(write_runs(tmp_path / "twins", twins)))
+    assert "No difference was seen in any pair of runs: 3 seeds on 1 task." in text
     single = {"left": {"Copy": [0.5]}, "right": {"Copy": [0.9]}}
     duel = duel_of(write_runs(tmp_path / "single", single))
     assert duel.overall is None
     assert duel.final is duel.tasks[0]
     assert "1 seed on 1 task show no spread" in text_of(duel)
+
+
+def test_no_mean_is_a_negative_zero(tmp_path):
+    nearly = {"left": {"Copy": [-0.001, -0.002]}, "right": {"Copy": [0.3, 0.4]}}
+    text = text_of(duel_of(write_runs(tmp_path, nearly)))
+    assert re.search(r"Copy +2 +0\.00 +0\.35", text)
 
 
 def test_a_verdict_never_calls_a_difference_small_that_is_not(tmp_path):

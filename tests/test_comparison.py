@@ -1,5 +1,6 @@
 """A comparison keeps what is finished, counts what failed, and goes on where it stopped."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from textgym.benchmarks import run_keys
+from textgym.benchmarks import ledger_file, run_keys
 from textgym.benchmarks.comparison import compare, read_plan, read_problems, read_results
 from textgym.benchmarks.folder_lock import locked
 from textgym.benchmarks.records import RunResult, versions
@@ -154,6 +155,35 @@ def test_two_comparisons_in_one_folder_are_refused(tmp_path):
     with locked(tmp_path), pytest.raises(ConfigurationError, match="another process is running"):
         compare(small(UNIFORM), tmp_path, processes=0)
     assert len(compare(small(UNIFORM), tmp_path, processes=0)) == 1
+
+
+def test_a_folder_that_nothing_can_be_written_into_is_one_sentence(tmp_path):
+    (tmp_path / ".lock").mkdir()  # stands in for a folder that is read-only, which nothing is to an administrator
+    with pytest.raises(ConfigurationError, match="nothing can be written into .*; give another folder"):
+        compare(small(UNIFORM), tmp_path, processes=0)
+
+
+def test_a_ledger_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger_file.os, "fsync", full)
+        with pytest.raises(ConfigurationError, match="No space left on device. What is finished is kept"):
+            compare(small(UNIFORM), tmp_path, processes=0)
+    assert len(compare(small(UNIFORM), tmp_path, processes=0)) == 1
+
+
+def test_a_folder_that_cannot_be_renamed_is_one_sentence(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    compare(small(UNIFORM), out, processes=0)
+
+    def refuse(self, target):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(ConfigurationError, match="cannot be given another name: Permission denied"):
+        compare(small(UNIFORM), out, processes=0, resume=False)
 
 
 def test_the_same_run_under_two_labels_is_refused(tmp_path):

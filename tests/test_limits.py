@@ -1,6 +1,7 @@
 """Whatever an agent does, its run is recorded with a sentence that says what, and the other runs go on."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -107,6 +108,7 @@ def test_who_dies_leaves_a_folder(bad_company):
     assert json.loads((folder / "exit.json").read_text(encoding="utf-8"))["exit_code"] == 7
     assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["error"] == results["Dying"].error
     assert (folder / "output.txt").is_file()
+    assert results["Dying"].error.startswith("in learn: ")
 
 
 def test_who_is_late_is_stopped_and_recorded(tmp_path):
@@ -126,7 +128,7 @@ def test_who_hangs_is_stopped(tmp_path):
     hung, fine = compare(suite, tmp_path, processes=2, limits=RunLimits(seconds=30.0))
     assert fine.status == "ok"
     assert (hung.status, hung.failure) == ("failed", "timeout")
-    assert "stopped after 0.5 minutes, the time limit of a run" in hung.error
+    assert "in learn: TimeoutError: stopped after 0.5 minutes, the time limit of a run" in hung.error
     assert (tmp_path / hung.spec.folder_name / "output.txt").read_text(encoding="utf-8") == "waiting\n"
     again = compare(suite, tmp_path, processes=2)  # it is recorded, and not tried again without a limit
     assert [result.failure for result in again] == ["timeout", ""]
@@ -170,6 +172,19 @@ def test_little_output_is_kept_as_it_is(tmp_path):
     assert captured_output.__doc__
     cut_output(tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("minutes", "gigabytes", "message"),
+    [
+        (0.0, None, "--timeout 0: expected minutes"),
+        (-3.0, 1.0, "--timeout -3"),
+        (None, 0.0, "--memory 0: expected gig"),
+    ],
+)
+def test_limits_are_named_as_they_were_given(minutes, gigabytes, message):
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        limits_of(minutes, gigabytes)
 
 
 def test_exit_codes_are_put_into_words():

@@ -1,5 +1,8 @@
 """What `textgym bench overhead` says is what metering and recording add."""
 
+import time
+from types import SimpleNamespace
+
 import pytest
 
 from textgym.benchmarks import overhead
@@ -10,8 +13,13 @@ def toil(*_):
     sum(range(20_000))  # several times what a step of the environment takes
 
 
+@pytest.fixture(autouse=True)
+def _short_stretches(monkeypatch):
+    monkeypatch.setattr(overhead, "_TOKENS_AT_ONCE", 80)  # warming up takes less time then, too
+
+
 def test_it_measures_both_parts():
-    found = overhead.measure(8, steps=50_000, rounds=3)
+    found = overhead.measure(8, steps=20_000, rounds=3)
     assert found.lanes == 8
     assert found.recording > 0.0
     assert found.low <= found.high
@@ -20,45 +28,57 @@ def test_it_measures_both_parts():
 
 @pytest.mark.parametrize("method", ["spend", "record"])
 def test_a_slow_meter_is_found_out(method, monkeypatch):
-    usual, plain = getattr(Meter, method), overhead.measure(8, steps=20_000, rounds=1)
+    usual, plain = getattr(Meter, method), overhead.measure(8, steps=8_000, rounds=1)
 
     def slow(self, *args):
         toil()
         usual(self, *args)
 
     monkeypatch.setattr(Meter, method, slow)
-    found = overhead.measure(8, steps=20_000, rounds=1)
+    found = overhead.measure(8, steps=8_000, rounds=1)
     assert found.metering > plain.metering + 1.0
     assert found.recording < plain.recording + 1.0
 
 
-def test_what_metering_does_now_and_then_counts_too(monkeypatch):
-    usual, calls = Meter.spend, []
+@pytest.mark.parametrize("at", [0, 4_000, 7_992])
+def test_what_metering_does_only_once_counts_too(at, monkeypatch):
+    usual = Meter.spend
 
     def slow(self, steps):
-        calls.append(steps)
-        if len(calls) % 100 == 0:  # one stretch in several
-            for _ in range(100):
+        if (self.budget, self.steps) == (8_000, at):
+            for _ in range(1_000):
                 toil()
         usual(self, steps)
 
-    monkeypatch.setattr(overhead, "_TOKENS_AT_ONCE", 80)
     monkeypatch.setattr(Meter, "spend", slow)
-    assert overhead.measure(8, steps=40_000, rounds=1).metering > 1.0
+    assert overhead.measure(8, steps=8_000, rounds=1).metering > 1.0
 
 
 def test_a_slow_record_is_found_out(monkeypatch):
     usual = overhead.append
 
     def slow(path, result):
-        for _ in range(2_000):
+        for _ in range(1_000):
             toil()
         usual(path, result)
 
-    plain = overhead.measure(8, steps=20_000, rounds=1)
+    plain = overhead.measure(8, steps=8_000, rounds=1)
     monkeypatch.setattr(overhead, "append", slow)
-    found = overhead.measure(8, steps=20_000, rounds=1)
+    found = overhead.measure(8, steps=8_000, rounds=1)
     assert found.recording > plain.recording + 1.0
+
+
+def test_waiting_for_the_disk_counts(monkeypatch):
+    usual, waited = overhead.append, []
+
+    def slow(path, result):
+        waited.append(100.0)
+        usual(path, result)
+
+    clock = SimpleNamespace(process_time=time.process_time, perf_counter=lambda: time.perf_counter() + sum(waited))
+    monkeypatch.setattr(overhead, "time", clock)
+    monkeypatch.setattr(overhead, "append", slow)
+    assert overhead.measure(8, steps=8_000, rounds=1).recording > 10.0
 
 
 def test_the_report_has_a_line_for_each_number_of_lanes():

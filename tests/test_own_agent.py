@@ -126,6 +126,45 @@ class Outside(Fair):
         return np.full(len(observations), 10_000)
 
 
+class ShapelessLearner(Fair):
+    """Learns from what it does, and does what cannot be done."""
+
+    def learn(self, envs, total_steps):
+        env = envs.vector(4)
+        observations, _ = env.reset(seed=0)
+        env.step(self.act(observations))
+
+    def act(self, observations, action_masks=None, *, deterministic=True, episode_starts=None):
+        return np.zeros((len(observations), 2), dtype=int)
+
+
+class Ragged(Fair):
+    def act(self, observations, action_masks=None, *, deterministic=True, episode_starts=None):
+        return [[1], [1, 2], 3]
+
+
+class Silent(Fair):
+    def act(self, observations, action_masks=None, *, deterministic=True, episode_starts=None):
+        return None
+
+
+class Leaves(Fair):
+    def learn(self, envs, total_steps):
+        sys.exit(0)
+
+
+class LoadsByInstance(Fair):
+    def load(self, path):
+        return self
+
+
+class Deep(Fair):
+    """Fails in a library, by a line of its own."""
+
+    def learn(self, envs, total_steps):
+        np.reshape(np.zeros(3), (2, 2))
+
+
 class OneArgument(Fair):
     def act(self, observations):
         return np.zeros(len(observations), dtype=int)
@@ -238,6 +277,12 @@ def test_an_agent_that_meets_the_protocol_passes(name):
         ("Scores", r"act: returned shape \(3, 11\) of type float64 for 3 observations; expected one token id each"),
         ("Floats", r"act: returned shape \(3,\) of type float64 for 3 observations; .* integer array of shape \(3,\)"),
         ("Outside", r"act: returned the token id 10000; expected ids from 0 to 10"),
+        ("ShapelessLearner", r"act: returned shape \(3, 2\) of type int64 for 3 observations; expected one token id"),
+        ("Ragged", r"act: returned what is no array, \[\[1\], \[1, 2\], 3\]; expected one token id each"),
+        ("Silent", r"act: returned None for 3 observations; expected one token id each"),
+        ("Leaves", r"learn: raised SystemExit: 0 \(test_own_agent.py, line \d+\); expected that it learns"),
+        ("LoadsByInstance", r"load: raised TypeError: [^()]*\(\) missing 1 [^()]*; expected a class method"),
+        ("Deep", r"learn: raised ValueError: cannot reshape .* \(test_own_agent.py, line \d+\); expected"),
         ("OneArgument", r"act cannot be called as an agent .*; expected def act\(observations, action_masks"),
         ("Meddling", r"act: changed the observations or masks it was given; expected that it only reads them"),
         ("SavesNothing", r"save: left nothing at its path; expected that it makes the folder of that path"),
@@ -294,13 +339,18 @@ def test_agents_are_tried_once_each_and_registered_ones_not_at_all():
 
 
 def test_one_that_hangs_is_ended():
-    with pytest.raises(AgentError, match=r"Hanging': its trial .* has not ended within 2 seconds"):
+    with pytest.raises(AgentError, match=r"Hanging': its trial .* has not ended within 2 seconds; it was in \w+: look"):
         try_agent(f"{HERE}:Hanging", {}, seconds=2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "message"), [("Exits", "exit code 3"), ("Stubborn", "exit code 1"), ("Crashes", "the loss is <nan>")]
+    ("name", "message"),
+    [
+        ("Exits", "Exits', learn: .* exit code 3"),
+        ("Stubborn", "Stubborn', learn: .* swallowed every exception"),
+        ("Crashes", "the loss is <nan>"),
+    ],
 )
 def test_one_that_crashes_takes_nothing_with_it(name, message):
     with pytest.raises(AgentError, match=message):

@@ -345,6 +345,6 @@ def test_labels_never_overlap_and_stay_inside():
     assert np.diff(sorted(placed)).min() >= 10.0 - 1e-9
     assert max(placed) <= 100.0
     assert plots.log_ticks(100.0, 10_000.0) == [100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0]
-    assert plots.Scale(0.0, 1.0, 0.0, 10.0)(2.0) == 10.0
+    assert plots.Axis(0.0, 1.0, 0.0, 10.0)(2.0) == 10.0
     assert plots.number(-0.004) == "0.00"
     assert plots.short(500_000) == "500k"

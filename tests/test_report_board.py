@@ -18,7 +18,7 @@ from textgym.benchmarks.standings import board_of
 from textgym.benchmarks.stats import Interval, interquartile_mean
 from textgym.benchmarks.suites import Entry, Suite
 from textgym.benchmarks.summary import summarize
-from textgym.benchmarks.tables import all_tables, separated_best
+from textgym.benchmarks.tables import all_tables, leaderboard_table, separated_best, tasks_table
 
 TASKS = ("Copy", "Reverse", "Sort", "Add", "Story")
 SEEDS = (0, 1, 2, 3)
@@ -95,6 +95,12 @@ def test_failed_runs_count_as_random_play_and_are_shown_left_out(tmp_path):
     assert good.left_out.estimate == pytest.approx(0.915, abs=1e-9)
     page = render(summarize(tmp_path))
     assert "4 failed" in page
+    table = leaderboard_table(board)
+    column = table.columns.index("without failed runs")
+    assert {len(row) for row in table.rows} == {len(table.columns)} == {len(table.numeric)}
+    assert [row[column].text for row in table.rows if row[1].text == "good"] == ["0.92"]
+    assert {row[column].text for row in table.rows if row[1].text != "good"} == {"-"}
+    assert "Failed runs are counted and left out of these numbers." in tasks_table(board).notes
 
 
 def test_an_agent_without_runs_on_every_task_is_not_ranked(tmp_path):

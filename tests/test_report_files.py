@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -70,8 +71,16 @@ def test_latex_has_booktabs_and_escapes():
     for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}{lr}"):
         assert text.count(rule) == 1
     assert r"\caption{A \& B. 50 \% of it.}" in text
-    assert r"q\_learning|x & \textbf{0.9} \\" in text
+    assert r"q\_learning\textbar{}x & \textbf{0.9} \\" in text
     assert escape_latex(r"\{~^") == r"\textbackslash{}\{\textasciitilde{}\textasciicircum{}"
+
+
+def test_latex_of_names_that_latex_would_read_as_its_own():
+    assert escape_latex("a|b_c") == r"a\textbar{}b\_c"
+    rows = ((Entry(text="[x] y"), Entry(text="0.5 [0.4, 0.6]")), (Entry(text="*"), Entry(text="1")))
+    lines = latex(replace(TABLE, rows=rows)).splitlines()
+    assert r"{}[x] y & 0.5 [0.4, 0.6] \\" in lines
+    assert r"{}* & 1 \\" in lines
 
 
 def test_csv_defuses_formulas_and_leaves_numbers():

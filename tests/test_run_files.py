@@ -77,7 +77,7 @@ def test_a_run_says_what_it_cost(folder):
 
 
 def test_texts_of_a_meter_that_saw_few():
-    assert Meter(100).texts.texts()["moments"] == []
+    assert Meter(100).texts.describe()["moments"] == []
 
 
 def test_a_repeated_run_replaces_the_earlier_attempt(tmp_path):

@@ -357,6 +357,12 @@ def test_wrong_options_are_told_before_anything_is_touched(options, message, tmp
     assert not (tmp_path / "out-1").exists()
 
 
+@pytest.mark.parametrize("agent", ["q_learning", "mylab.agent:Agent"])
+def test_a_seed_is_no_option(agent):
+    with pytest.raises(ConfigurationError, match="has a seed: expected options alone"):
+        check_options([RunSpec(agent=agent, env_id="TextGen-v0", steps=9, seed=0, config={"seed": 3})])
+
+
 def test_a_config_of_an_agent_that_is_not_run_is_refused():
     configs = {"dqn": AgentConfig({"lanes": 8})}
     check_used(configs, None)

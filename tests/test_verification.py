@@ -6,9 +6,11 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from textgym.agents.q_learning import QLearning
 from textgym.benchmarks import ledger_file
 from textgym.benchmarks.comparison import compare
 from textgym.benchmarks.consistency import differing_fields, impossible_numbers
@@ -47,12 +49,12 @@ def folder_of(out, agent):
     return next(path for path in out.iterdir() if path.name.startswith(agent))
 
 
-def forge(out, change):
-    """Edits the record of q_learning in ledger and folder alike, checksums included."""
+def forge(out, change, agent="q_learning"):
+    """Edits the record of an agent in ledger and folder alike, checksums included."""
     results = read_results(out)
     (out / "ledger.jsonl").unlink()
     for result in results:
-        if result.spec.agent == "q_learning":
+        if result.spec.agent == agent:
             change(result)
             (out / result.spec.folder_name / "run.json").write_text(result.to_json() + "\n", encoding="utf-8")
         ledger_file.append(out / "ledger.jsonl", result)
@@ -77,6 +79,59 @@ def test_an_honest_folder_is_verified(out):
     assert found.ok
     assert told == list(found.checks)
     assert set(read_verdicts(out).values()) == {VERIFIED}
+
+
+class Drawing(QLearning):
+    """Draws from a generator that nobody can seed, as a short agent of one's own does."""
+
+    @property
+    def seed_sampling(self):
+        raise AttributeError("seed_sampling")
+
+    @classmethod
+    def load(cls, path):
+        agent = super().load(path)
+        agent.act_rng = np.random.default_rng(12345)  # not where its training has left it
+        return agent
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    out = tmp_path_factory.mktemp("drawn") / "runs"
+    entry = Entry(agent=f"{__name__}:Drawing", steps=2000, env={"level": "tiny"})
+    compare(replace(SUITE, entries=(entry,), episodes=100), out, processes=0)
+    return out
+
+
+def test_sampled_play_that_cannot_be_repeated_is_compared_within_chance(drawn):
+    (check,) = verify(drawn, trust=True).checks
+    assert (check.verdict, check.problems) == (VERIFIED, ())
+    assert any("no seed_sampling(seed), so what it draws cannot be repeated" in note for note in check.notes)
+
+
+@pytest.mark.parametrize(("play", "errors"), [("sampled", 9.0), ("greedy", 1.0)])
+def test_what_is_no_chance_is_found_all_the_same(drawn, tmp_path, play, errors):
+    out = shutil.copytree(drawn, tmp_path / "runs")
+
+    def better(result):
+        number = next(n for n, measure in enumerate(result.measures) if measure.play == play)
+        old = result.measures[number]
+        mean = old.mean + errors * max(old.standard_error, 0.01)
+        facts = result.references[old.split][old.score]
+        normalized = (mean - facts["random"]) / (facts["best"] - facts["random"])
+        result.measures[number] = replace(old, mean=mean, normalized=normalized)
+
+    forge(out, better, agent=f"{__name__}:Drawing")
+    (check,) = verify(out, trust=True).checks
+    assert check.verdict == FLAGGED
+    assert any(f"{play} all reward mean was recorded as" in problem for problem in check.problems)
+
+
+def test_a_measure_that_is_left_out_is_found(drawn, tmp_path):
+    out = shutil.copytree(drawn, tmp_path / "runs")
+    forge(out, lambda result: result.measures.pop(), agent=f"{__name__}:Drawing")
+    (check,) = verify(out, trust=True).checks
+    assert check.verdict == FLAGGED
 
 
 def test_without_a_replay_nothing_is_verified(out):

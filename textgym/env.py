@@ -185,7 +185,10 @@ class TextGenerationEnv(gym.Env[Any, Any]):
             value = float(self._score_one(self._core.prompts, prompt, ids))
         except Exception:  # asked again by the scorer, which explains the failure
             return None
-        return value if value - value == 0.0 else None
+        if value - value:  # not finite
+            return None
+        self._core.scorer.asked += 1
+        return value
 
     def _step_core(self, token: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self._core.cursors[0] = self._column
@@ -241,6 +244,11 @@ class TextGenerationEnv(gym.Env[Any, Any]):
         """The text so far, as a batch of one."""
         self._core.cursors[0] = self._column
         return self._core.batch(_ROW, np.array([self._code], dtype=np.uint8))
+
+    @property
+    def reward_calls(self) -> int:
+        """How many texts the reward was asked about since this environment was made; never about illegal ones."""
+        return self._core.scorer.asked
 
     @property
     def reward_failures(self) -> int:

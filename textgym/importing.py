@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from typing import Any
 
 from textgym.errors import ConfigurationError, unknown_name
@@ -37,12 +38,20 @@ def _import(name: str, given: str) -> Any:
         "add that folder to PYTHONPATH"
     )
     if not all(part.isidentifier() for part in name.split(".")):
-        raise unknown
+        raise _named_by_its_file(name, given) if name.endswith(".py") else unknown
     try:
         return importlib.import_module(name)
     except Exception as error:  # it is the user's code, so it may raise anything
+        if name.endswith(".py"):
+            raise _named_by_its_file(name, given) from None
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             raise unknown from None
         raise ConfigurationError(
             f"{given}: the module {name!r} cannot be imported: {type(error).__name__}: {error}"
         ) from error
+
+
+def _named_by_its_file(name: str, given: str) -> ConfigurationError:
+    *folders, stem = re.split(r"[/\\]", name.removesuffix(".py"))
+    where = f", started in the folder {'/'.join(folders)}" if folders else ""
+    return ConfigurationError(f"{given}: expected the name of a module and not of its file: {stem}:NAME{where}")

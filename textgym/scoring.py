@@ -70,6 +70,10 @@ class Scorer:
         illegal_reward: Paid for illegal texts and for failures; by default :func:`lowest` of the reward.
         on_error: ``"raise"`` a :class:`~textgym.errors.RewardError` that names the text, or ``"mark"``
             it as invalid, pay ``illegal_reward`` and count it in ``failures``.
+
+    Attributes:
+        asked: Texts that the reward was asked about: all but illegal ones.
+        failures: Texts on which it failed.
     """
 
     def __init__(self, reward: Score, *, illegal_reward: float | None = None, on_error: str = "raise") -> None:
@@ -81,7 +85,7 @@ class Scorer:
         self.reward = reward
         self.illegal_reward = lowest(reward) if illegal_reward is None else float(illegal_reward)
         self.on_error = on_error
-        self.failures = 0
+        self.asked = self.failures = 0
         self._illegal_scores = np.array(self.illegal_reward)  # np.where takes it faster than the number
         self._is_total = bool(getattr(reward, "total", False)) and not hasattr(reward, "score_parts")
 
@@ -93,7 +97,9 @@ class Scorer:
         again row by row to find the culprit.
         """
         scored = batch.stop_codes != ILLEGAL
-        if np.count_nonzero(scored) == len(scored):  # twice as fast as all()
+        count = int(np.count_nonzero(scored))
+        self.asked += count
+        if count == len(scored):
             return self._score(batch, scored)
         if self._is_total:  # the scores of all texts cost less than to pick out those that count
             scores = self._score(batch, np.ones(len(batch), dtype=bool))

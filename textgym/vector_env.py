@@ -262,6 +262,11 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         return self._core.prompt_indices.copy()
 
     @property
+    def reward_calls(self) -> int:
+        """How many texts the reward was asked about since this environment was made; never about illegal ones."""
+        return self._core.scorer.asked
+
+    @property
     def reward_failures(self) -> int:
         """How often the reward failed under ``on_reward_error="mark"``."""
         return self._core.scorer.failures

@@ -11,7 +11,6 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
-from textgym.episodes import ILLEGAL
 from textgym.errors import ConfigurationError
 from textgym.factory import EnvFactory
 from textgym.vector_env import RESTS
@@ -47,20 +46,23 @@ class Spending:
 class _CountedVectorEnv(AnyVectorWrapper):
     """A native vector environment that adds up what it costs."""
 
-    def __init__(self, env: VectorEnv[Any, Any, Any], meter: Spending, *, per_step: bool) -> None:
+    def __init__(self, env: VectorEnv[Any, Any, Any], meter: Spending) -> None:
         super().__init__(env)
-        self._meter, self._per_step = meter, per_step
+        self._meter = meter
         self._base: Any = env.unwrapped
-        self._disabled = env.metadata["autoreset_mode"] is AutoresetMode.DISABLED
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        idle, before = self._count_idle(actions), self._base.reward_calls
         result = self.env.step(actions)
-        resting = int(np.count_nonzero(np.asarray(actions) == RESTS)) if self._disabled else 0
-        self._meter.spend(self.num_envs - resting)
-        ended, episodes = len(self._base.last_rows), self._base.last_episodes
-        illegal = 0 if episodes is None else int(np.count_nonzero(episodes.stop_codes == ILLEGAL))
-        self._meter.reward_calls += (self.num_envs - resting if self._per_step else ended) - illegal
+        self._meter.spend(self.num_envs - idle)
+        self._meter.reward_calls += self._base.reward_calls - before
         return result
+
+    def _count_idle(self, actions: Any) -> int:
+        """Lanes that this step resets, or that rest."""
+        if self._base.autoreset_mode is AutoresetMode.DISABLED:
+            return int(np.count_nonzero(np.asarray(actions) == RESTS))
+        return int(np.count_nonzero(self._base.over))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "env":
@@ -71,14 +73,16 @@ class _CountedVectorEnv(AnyVectorWrapper):
 class _CountedEnv(gym.Wrapper[Any, Any, Any, Any]):
     """A single environment that adds up what it costs."""
 
-    def __init__(self, env: gym.Env[Any, Any], meter: Spending, *, per_step: bool) -> None:
+    def __init__(self, env: gym.Env[Any, Any], meter: Spending) -> None:
         super().__init__(env)
-        self._meter, self._per_step = meter, per_step
+        self._meter = meter
+        self._base: Any = env.unwrapped
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        before = self._base.reward_calls
         result = self.env.step(action)
         self._meter.spend(1)
-        self._meter.reward_calls += bool((self._per_step or result[2]) and result[4].get("stop_reason") != "illegal")
+        self._meter.reward_calls += self._base.reward_calls - before
         return result
 
 
@@ -102,14 +106,11 @@ class CountedFactory(EnvFactory):
 
     def single(self, **extra: Any) -> gym.Env[Any, Any]:
         """One environment; ``extra`` overrides ``kwargs``."""
-        return _CountedEnv(super().single(**extra), self.meter, per_step=self._per_step(extra))
+        return _CountedEnv(super().single(**extra), self.meter)
 
     def vector(self, num_envs: int, **extra: Any) -> VectorEnv[Any, Any, Any]:
         """A native vector environment; ``extra`` overrides ``kwargs``."""
-        return _CountedVectorEnv(super().vector(num_envs, **extra), self.meter, per_step=self._per_step(extra))
-
-    def _per_step(self, extra: dict[str, Any]) -> bool:
-        return {**self.kwargs, **extra}.get("reward_timing") == "step"
+        return _CountedVectorEnv(super().vector(num_envs, **extra), self.meter)
 
 
 def is_writer(agent: Any) -> bool:

@@ -7,7 +7,7 @@ import sys
 from inspect import signature
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -126,10 +126,22 @@ def _tell_of_set(words: list[str]) -> None:
     """Says how the arguments of an environment are given, where somebody tried one as an option."""
     from textgym.configuration import configure
 
+    known = _options_of(words)
     for word in words:
-        name = word.partition("=")[0].removeprefix("--").replace("-", "_")
-        if word.startswith("--") and name in signature(configure).parameters:
+        option = word.partition("=")[0]
+        name = option.removeprefix("--").replace("-", "_")
+        if option.startswith("--") and option not in known and name in signature(configure).parameters:
             typer.echo(f"{name} is an argument of the environment: --set {name}=VALUE", err=True)
+
+
+def _options_of(words: list[str]) -> set[str]:
+    """The options of the command that these words call."""
+    command: Any = typer.main.get_command(app)
+    for word in words:
+        if word not in getattr(command, "commands", {}):
+            break
+        command = command.commands[word]
+    return {option for parameter in command.params for option in parameter.opts}
 
 
 def _nearest_id(error: Exception) -> str:

@@ -27,10 +27,13 @@ def report(
     """Build the report again from the runs that are finished."""
     from textgym.benchmarks.report_files import citations, write_report_files
     from textgym.benchmarks.summary import summarize
+    from textgym.cli.options import make_folder
 
     if cite:
         typer.echo("\n\n".join(citations(summarize(folder))))
         return
+    if files is not None:
+        make_folder(files)
     tell_report(folder)
     if files is not None:
         written = write_report_files(folder, files)
