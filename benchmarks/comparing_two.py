@@ -1,7 +1,7 @@
 """Two agents against each other, paired by task and seed: what differs, how surely, and what it would take to know.
 
-Agents are judged as on the leaderboard (:mod:`textgym.benchmarks.standings`), and a failed run counts as random play;
-what leaving such pairs out would give is shown beside it.
+Agents are judged as on the leaderboard (:mod:`textgym.benchmarks.standings`), and a failed run counts as random play or
+worse; what leaving such pairs out would give is shown beside it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from textgym.errors import ConfigurationError, unknown_name
 
 from .ledger import read_plan, read_results
 from .records import RunResult
-from .standings import FAILED_SCORE, Arena, board_of
+from .standings import Arena, board_of
 from .stats import Interval, interquartile_mean, paired_difference, probability_of_improvement
 from .stats_tests import holm, improvement_test
 from .summary import summary_of
@@ -228,8 +228,7 @@ def _pairs(arena: Arena, ours: str, theirs: str, *, worst_case: bool = True) -> 
     sides = []
     for name in (ours, theirs):
         cell = arena.cells[name]
-        failed = dict.fromkeys(cell.failed, FAILED_SCORE) if worst_case and arena.scaled else {}
-        sides.append({**cell.scores, **failed})
+        sides.append(cell.worst_by_seed if worst_case and arena.scaled else cell.scores)
     left, right = sides
     return [(left[seed], right[seed]) for seed in sorted(left.keys() & right.keys())]
 
@@ -269,7 +268,7 @@ def _notes(arenas: Sequence[Arena], runs: Sequence[RunResult], ours: str, theirs
     failed = [run for run in runs if run.status != "ok"]
     if failed:
         counted = f"{len(failed)} failed run{' counts' if len(failed) == 1 else 's count'}"
-        notes.append(f"{counted} as random play ({FAILED_SCORE:g}) where there is a scale.")
+        notes.append(f"{counted} as random play (0), or as the agent's worst run if that is worse.")
     versions = [
         {item for run in runs if run.spec.label == name for item in run.versions.items()} for name in (ours, theirs)
     ]

@@ -1,12 +1,14 @@
 """A leaderboard out of run folders or archives: several comparisons merged, nothing mixed that cannot be compared.
 
 Each ``run.json`` says what was run, under which protocol, with which sources, and what it gave; neither ledger nor
-plan is read. Rows whose runs have not all been verified (``textgym bench verify``) say so.
+plan is read. Rows whose runs have not all been verified (``textgym bench verify``) say so, and those with flagged runs
+are not ranked.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,7 +79,9 @@ def build_leaderboard(folders: Sequence[Path | str], *, title: str = "Leaderboar
     _check_environments(runs)
     runs = sorted(_told_apart(_once(runs)), key=_place)
     summary = summary_of([found.result for found in runs], {"title": title, "runs": []})
-    return Leaderboard(summary=summary, board=board_of(summary), runs=tuple(runs))
+    flagged = Counter(found.result.spec.label for found in runs if found.verdict == FLAGGED)
+    barred = {label: f"{count} of its runs {'is' if count == 1 else 'are'} flagged" for label, count in flagged.items()}
+    return Leaderboard(summary=summary, board=board_of(summary, barred=barred), runs=tuple(runs))
 
 
 def _place(run: Found) -> tuple[int, str, str, int]:

@@ -133,7 +133,11 @@ def _failures(summary: Summary) -> str:
         for row in summary.rows
         if row.with_failures and column in row.with_failures and column in row.cells
     ]
-    note = f" Counted as random play they would change the {column[2]} of {'; '.join(counted)}." if counted else ""
+    note = (
+        f" Counted as random play or worse they would change the {column[2]} of {'; '.join(counted)}."
+        if counted
+        else ""
+    )
     items = "".join(
         f"<details><summary>{escape(run.spec.label)}, seed {run.spec.seed}: {escape(run.error)}</summary>"
         f"<pre>{escape(run.trace or 'no traceback')}</pre></details>"

@@ -2,8 +2,8 @@
 
 On every task an agent is judged by one number: gold where the task has a true score, else the reward; on held-out
 prompts where it has some, else on its own; greedy play; on the scale random play 0, best text 1. A failed run counts as
-random play, because whoever leaves it out rewards agents that crash on what is hard; what leaving it out would give is
-shown beside it.
+random play or worse (:func:`textgym.benchmarks.summary.failed_score`), because whoever leaves it out rewards agents
+that crash on what is hard; what leaving it out would give is shown beside it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,7 @@ from textgym.tasks import TASKS
 
 from .records import Measure, RunResult
 from .stats import Interval, aggregates, bootstrap_interval
-from .summary import HELD_OUT, TRAINING, Lines, Summary, lines_of, split_of
-
-FAILED_SCORE = 0.0
-"""What a failed run counts for: random play."""
+from .summary import HELD_OUT, TRAINING, Lines, Summary, failed_score, lines_of, split_of
 
 CELL_REPLICATES = 5_000
 _DRAWS = 1_000_000  # scores drawn for one interval at most: large suites need fewer replicates
@@ -45,8 +42,13 @@ class Cell:
 
     @property
     def worst_case(self) -> list[float]:
-        """All scores, those of failed runs counted as random play."""
-        return [*self.scores.values(), *[FAILED_SCORE] * len(self.failed)]
+        """All scores, those of failed runs counted as :func:`~textgym.benchmarks.summary.failed_score`."""
+        return list(self.worst_by_seed.values())
+
+    @property
+    def worst_by_seed(self) -> dict[int, float]:
+        """Seed -> score, likewise."""
+        return {**self.scores, **dict.fromkeys(self.failed, failed_score(self.scores.values()))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +93,7 @@ class Standing:
         label: The agent.
         rank: 1 for the best; None if it cannot be ranked.
         ranks: The best and the worst rank that the intervals allow; None if it cannot be ranked.
-        score: Interquartile mean over tasks and seeds, failed runs counted as random play; None without any.
+        score: Interquartile mean over tasks and seeds, failed runs counted as random play or worse; None without any.
         left_out: The same without the failed runs; None where none failed.
         mean: Mean, likewise.
         median: Median of the means of the tasks, likewise.
@@ -160,13 +162,19 @@ class Board:
         return [tag for tag in found if len(self.scaled) == 1 or not all(tag in arena.tags for arena in self.scaled)]
 
 
-def board_of(summary: Summary) -> Board:
-    """The leaderboard of a comparison that has been read."""
+def board_of(summary: Summary, *, barred: Mapping[str, str] | None = None) -> Board:
+    """The leaderboard of a comparison that has been read.
+
+    Args:
+        summary: The comparison.
+        barred: Agents that are not ranked, each with the reason.
+    """
     arenas = tuple(_arena(name, runs) for name, runs in summary.environments.items())
     labels = [row.label for row in summary.rows]
     planned = {row.label: row.planned for row in summary.rows}
     board = Board(arenas=arenas, standings=())
-    standings = [_standing(board, label, planned[label]) for label in labels]
+    reasons = barred or {}
+    standings = [_standing(board, label, planned[label], reasons.get(label, "")) for label in labels]
     return Board(arenas=arenas, standings=tuple(_ranked(standings)))
 
 
@@ -231,7 +239,7 @@ def _cell(runs: Sequence[RunResult], prompts: str, score: str, *, scaled: bool) 
     return Cell(scores=scores, failed=failed, interval=interval, impossible=impossible)
 
 
-def _standing(board: Board, label: str, planned: int) -> Standing:
+def _standing(board: Board, label: str, planned: int, barred: str) -> Standing:
     cells = [(arena, arena.cells[label]) for arena in board.arenas if label in arena.cells]
     strata = board.strata(label)
     failed = sum(len(cell.failed) for _, cell in cells)
@@ -249,7 +257,7 @@ def _standing(board: Board, label: str, planned: int) -> Standing:
         finished=sum(len(cell.scores) for _, cell in cells),
         failed=failed,
         planned=planned,
-        unranked=_why_unranked(board, cells, len(strata)),
+        unranked=barred or _why_unranked(board, cells, len(strata)),
     )
 
 

@@ -40,7 +40,7 @@ class Row:
         planned: How many runs were planned.
         cells: The interquartile mean of each column over all runs that did not fail; columns that were
             not measured are missing.
-        with_failures: The same, each failed run counted as random play; None where nothing failed. Only
+        with_failures: The same, each failed run counted as :func:`failed_score`; None where nothing failed. Only
             columns on the scale random play = 0, best text = 1.
         impossible: The columns in which a run earned more than anyone can, with the sentence that says so; such
             an agent is not ranked.
@@ -172,7 +172,7 @@ def _row(label: str, results: Iterable[RunResult], planned: int, scaled: frozens
         runs=runs,
         planned=planned,
         cells=_cells(runs, COLUMNS, scaled),
-        with_failures=_cells(runs, [c for c in COLUMNS if c[2] in scaled], scaled, failure=0.0) if failed else None,
+        with_failures=_cells(runs, [c for c in COLUMNS if c[2] in scaled], scaled, worst_case=True) if failed else None,
         impossible=_impossible(runs),
     )
 
@@ -188,21 +188,40 @@ def _impossible(runs: Iterable[RunResult]) -> dict[Column, str]:
 
 
 def _cells(
-    runs: Sequence[RunResult], columns: Sequence[Column], scaled: frozenset[str], failure: float | None = None
+    runs: Sequence[RunResult], columns: Sequence[Column], scaled: frozenset[str], *, worst_case: bool = False
 ) -> dict[Column, Interval]:
     cells = {}
     for column in columns:
         strata: dict[str, list[float]] = {}
         for run in runs:
-            value = score_of(run, column, scaled) if run.status == "ok" else failure
+            value = score_of(run, column, scaled)
             if value is not None:
                 strata.setdefault(environment_of(run), []).append(value)
+        for run in runs if worst_case else ():
+            if run.status != "ok":
+                scores = strata.setdefault(environment_of(run), [])
+                scores.append(failed_score(scores))
         # Scores as they were paid cannot be averaged over environments that pay differently.
         if strata and (column[2] in scaled or len(strata) == 1):
             count = sum(map(len, strata.values()))
             replicates = max(1_000, min(50_000, _DRAWS // count))
             cells[column] = bootstrap_interval(list(strata.values()), np.random.default_rng(0), replicates=replicates)
     return cells
+
+
+def failed_score(scores: Iterable[float]) -> float:
+    """What a failed run counts as on the scale: random play, or the agent's own worst run if that is worse.
+
+    Otherwise an agent below random play would gain by crashing.
+
+    Args:
+        scores: What its other runs on the same task have reached.
+
+    Example:
+        >>> failed_score([0.7, 0.9]), failed_score([0.7, -0.2])
+        (0.0, -0.2)
+    """
+    return min([0.0, *scores])
 
 
 def score_of(run: RunResult, column: Column, scaled: frozenset[str]) -> float | None:

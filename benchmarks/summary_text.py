@@ -22,7 +22,8 @@ from .tally_notes import tally_sentences
 
 BOARD_NOTE = (
     "Score: interquartile mean over tasks and seeds with its 95 % bootstrap interval; greedy play, held-out prompts "
-    "where a task has some; gold where it has one, else reward; 0 is random play, 1 the best text; failed runs count 0."
+    "where a task has some; gold where it has one, else reward; 0 is random play, 1 the best text; failed runs count 0 "
+    "or worse."
 )
 _FAILURES = 20
 

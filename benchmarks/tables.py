@@ -180,7 +180,7 @@ def score_notes(board: Board) -> tuple[str, ...]:
         f"Greedy play; held-out prompts on the {held_out} of {len(board.scaled)} tasks that have some; gold where a "
         "task has a true score, else reward.",
         f"0 is random play, 1 the best text; the scale is {exact}.",
-        "A failed run counts as random play.",
+        "A failed run counts as random play, or as the agent's worst run on the task if that is worse.",
         *_unscaled_note(board),
         *tuning_sentences(run for arena in board.arenas for run in arena.runs),
         *tally_sentences(run for arena in board.arenas for run in arena.runs),

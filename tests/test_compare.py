@@ -181,7 +181,7 @@ def test_failed_runs_appear_twice(tmp_path):
     assert (duel.overall.pairs, duel.left_out.pairs, duel.left_out.seeds) == (8, 6, 2)
     text = text_of(duel)
     assert re.search(r"^failed runs left out +6 ", text, re.MULTILINE)
-    assert "! 2 failed runs count as random play (0) where there is a scale." in text
+    assert "! 2 failed runs count as random play (0), or as the agent's worst run if that is worse." in text
 
 
 def test_seeds_and_tasks_that_only_one_side_ran_are_left_alone(tmp_path):

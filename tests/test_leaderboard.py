@@ -134,7 +134,9 @@ def test_rows_say_how_far_they_are_verified(tmp_path):
     assert build_leaderboard([out]).marks["good"] == "1 of 2"
     ranked, _ = tables(found)
     assert ranked.columns[-2:] == ("steps a run", "verified")
-    assert [row[-1].text for row in ranked.rows] == ["verified", "1 of 2", "2 flagged", "no"]
+    assert [row[-1].text for row in ranked.rows] == ["verified", "1 of 2", "no", "2 flagged"]
+    assert [standing.rank for standing in found.board.standings] == [1, 2, 3, None]
+    assert "odd is not ranked: 2 of its runs are flagged." in ranked.notes
     assert "| 100 | verified |" in "\n".join(markdown(ranked))
 
 

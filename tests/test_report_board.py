@@ -103,6 +103,17 @@ def test_failed_runs_count_as_random_play_and_are_shown_left_out(tmp_path):
     assert "Failed runs are counted and left out of these numbers." in tasks_table(board).notes
 
 
+def test_nobody_gains_by_crashing(tmp_path):
+    def poor(agent, task, seed):
+        fails = agent == "crashes" and seed == 0
+        return plain("good", task, seed) if agent == "good" else None if fails else -0.3 - 0.1 * seed
+
+    board = board_of(summarize(write_suite(tmp_path, poor, agents=("good", "crashes", "finishes"))))
+    means = {standing.label: standing.mean.estimate for standing in board.standings}
+    assert means["finishes"] == pytest.approx(-0.45)
+    assert means["crashes"] == pytest.approx((-0.4 - 0.5 - 0.6 - 0.6) / 4)
+
+
 def test_an_agent_without_runs_on_every_task_is_not_ranked(tmp_path):
     def partial(agent, task, seed):
         return "skip" if agent == "good" and task != "Copy" else plain(agent, task, seed)
