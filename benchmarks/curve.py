@@ -55,13 +55,16 @@ class LearningCurve:
 
     Attributes:
         until: Steps at which the present stretch ends.
+        episodes: Episodes that have been added.
     """
 
     def __init__(self, steps: int, points: int = POINTS) -> None:
         self._edges: list[int] = np.linspace(0, steps, points + 1)[1:].astype(np.int64).tolist()
         self._stretches = [_Stretch() for _ in self._edges]
         self._returns, self._codes = BytesIO(), BytesIO()  # of the episodes that are not summed up yet
-        self._waiting = 0
+        self._write_returns, self._write_codes = self._returns.write, self._codes.write
+        self.episodes = self._summed_up = 0
+        self._full = _BLOCK  # episodes at which the block is
         self.until: float = 0
         self.reach(0)
 
@@ -73,8 +76,8 @@ class LearningCurve:
         self._present = self._stretches[place]
         self.until = math.inf if place == last else self._edges[place]
 
-    def add(self, returns: Floats, stop_codes: Codes) -> None:
-        """Adds episodes that ended together.
+    def add(self, returns: Floats, stop_codes: Codes) -> int:
+        """Adds episodes that ended together, and returns how many there are by now.
 
         They are copied as bytes, which is faster than writing into an array. To hold on to the arrays would take
         longer than both: the environment could not use their memory again.
@@ -86,16 +89,19 @@ class LearningCurve:
         Raises:
             ValueError: for arrays that are not contiguous.
         """
-        self._returns.write(returns)  # type: ignore[arg-type]  # any buffer will do
-        self._codes.write(stop_codes)  # type: ignore[arg-type]
-        self._waiting += len(returns)
-        if self._waiting > _BLOCK:
+        self._write_returns(returns)  # type: ignore[arg-type]  # any buffer will do
+        self._write_codes(stop_codes)  # type: ignore[arg-type]
+        self.episodes = episodes = self.episodes + len(returns)
+        if episodes >= self._full:
             self._sum_up()
+        return episodes
 
     def _sum_up(self) -> None:
-        if self._waiting:
-            count, returns, codes = self._waiting, self._returns.getvalue(), self._codes.getvalue()
-            self._waiting = 0  # before the rest, which may be interrupted
+        count = self.episodes - self._summed_up
+        if count:
+            returns, codes = self._returns.getvalue(), self._codes.getvalue()
+            self._summed_up = self.episodes  # before the rest, which may be interrupted
+            self._full = self.episodes + _BLOCK
             self._returns.seek(0)
             self._codes.seek(0)
             self._present.add(np.frombuffer(returns, count=count), np.frombuffer(codes, np.uint8, count))

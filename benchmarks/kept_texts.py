@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -121,27 +122,43 @@ class KeptTexts:
 
     def _first_places(self) -> list[_Place]:
         """Evenly from the first few hundred: the very first to end in a vector environment are short ones."""
-        places = _places(self._first)
-        count = min(self._shown, len(places))
-        return [places[index] for index in np.arange(count) * len(places) // max(1, count)]
+        kept = _whole(self._first)
+        total = sum(len(rows) for _, rows in kept)
+        count = min(self._shown, total)
+        return _pick(kept, [number * total // count for number in range(count)])
 
     def _last_places(self) -> list[_Place]:
-        places = _places(self._last)
-        return places[max(0, len(places) - self._shown) :]
+        kept = _whole(self._last)
+        total = sum(len(rows) for _, rows in kept)
+        return _pick(kept, range(max(0, total - self._shown), total))
 
     def _moments(self) -> list[_Place]:
-        places = [(ended, row) for ended, rows in self._samples for row in rows]
-        ends = np.array([ended[0] for ended, _ in places], dtype=np.int64)
-        reached = [moment for moment in np.linspace(0, self._span, _MOMENTS) if places and moment < ends[-1]]
-        chosen: list[_Place] = []
+        if not self._samples:
+            return []
+        steps = [ended[0] for ended, _ in self._samples]
+        firsts = np.cumsum([0, *(len(rows) for _, rows in self._samples)]).tolist()
+        total = firsts[-1]
+        reached = [moment for moment in np.linspace(0, self._span, _MOMENTS).tolist() if moment < steps[-1]]
+        numbers: list[int] = []
         for moment in [*reached, np.inf][:_MOMENTS]:
-            first = max(0, min(int(np.searchsorted(ends, moment)), len(places) - _EACH))
-            chosen += places[first : first + _EACH]
-        return chosen
+            first = max(0, min(firsts[bisect_left(steps, moment)], total - _EACH))
+            numbers += range(first, min(first + _EACH, total))
+        return _pick(self._samples, numbers)
 
 
-def _places(kept: Iterable[_Ended]) -> list[_Place]:
-    return [(ended, row) for ended in kept for row in range(len(ended[2]))]
+def _whole(kept: Iterable[_Ended]) -> list[tuple[_Ended, range]]:
+    return [(ended, range(len(ended[2]))) for ended in kept]
+
+
+def _pick(kept: Sequence[tuple[_Ended, range]], numbers: Iterable[int]) -> list[_Place]:
+    """The rows that have these numbers when the rows of all batches are counted through."""
+    ends = np.cumsum([len(rows) for _, rows in kept]).tolist()
+    chosen = []
+    for number in numbers:
+        place = bisect_right(ends, number)
+        ended, rows = kept[place]
+        chosen.append((ended, rows[number - ends[place]]))  # counted from the end of its rows
+    return chosen
 
 
 def _alike(batches: Sequence[EpisodeBatch]) -> list[list[int]]:

@@ -41,7 +41,8 @@ class Meter:
 
     Attributes:
         steps: Steps spent.
-        episodes: Texts finished.
+        free_until: While fewer steps than these are spent there is nothing to refuse or to report, and whoever is in a
+            hurry may add to ``steps`` without a call of :meth:`spend`.
         texts: The texts that are kept.
     """
 
@@ -57,11 +58,11 @@ class Meter:
     ) -> None:
         self._refused, self._on_stubborn = 0, on_stubborn
         self.budget, self.reward_budget = budget, reward_calls
-        self.steps = self.episodes = self._scored_apart = 0
+        self.steps = self._scored_apart = 0
         self._on_progress = on_progress
         span = budget or 1_000_000
         self._report_every = self._next_report = max(1, span // 100)
-        self._next_look = 0.0  # steps up to which there is nothing to report or to refuse
+        self.free_until = 0.0
         self._curve = LearningCurve(span)
         self.texts = KeptTexts(span, samples=samples, shown=texts)
 
@@ -73,7 +74,7 @@ class Meter:
             BudgetOverrunError: if that was swallowed a hundred times.
         """
         spent = self.steps + steps
-        if spent < self._next_look:
+        if spent < self.free_until:
             self.steps = spent
             return
         calls_left = self._calls_left()
@@ -92,7 +93,7 @@ class Meter:
         reports = spent >= self._next_report
         if reports:
             self._next_report = spent + self._report_every
-        self._next_look = min(free, self._next_report, self._curve.until + 1)
+        self.free_until = min(free, self._next_report, self._curve.until + 1)
         if reports and self._on_progress is not None:
             self._on_progress(spent)
 
@@ -115,17 +116,20 @@ class Meter:
 
     def record(self, batch: EpisodeBatch, returns: Floats) -> None:
         """Counts episodes that have just ended, with their returns ``(K,)``."""
-        self._curve.add(returns, batch.stop_codes)
-        self.episodes = episodes = self.episodes + len(returns)
+        episodes = self._curve.add(returns, batch.stop_codes)
         if episodes > self.texts.wanted_from:
             self.texts.add(self.steps, episodes, batch, returns)
 
     def record_one(self, episode: Callable[[], EpisodeBatch], value: float, stop_code: int) -> None:
         """Counts one episode that has just ended; its batch is built only where the text may be kept."""
-        self._curve.add(np.array([value]), np.array([stop_code], dtype=np.uint8))
-        self.episodes += 1
-        if self.episodes > self.texts.wanted_from:
-            self.texts.add(self.steps, self.episodes, episode(), np.array([value]))
+        episodes = self._curve.add(np.array([value]), np.array([stop_code], dtype=np.uint8))
+        if episodes > self.texts.wanted_from:
+            self.texts.add(self.steps, episodes, episode(), np.array([value]))
+
+    @property
+    def episodes(self) -> int:
+        """Texts finished."""
+        return self._curve.episodes
 
     @property
     def scored_apart(self) -> int:
@@ -139,7 +143,7 @@ class Meter:
     def scored_apart(self, calls: int) -> None:
         self._scored_apart = calls
         if self.reward_budget is not None:
-            self._next_look = 0.0
+            self.free_until = 0.0
 
     @property
     def reward_calls(self) -> int:

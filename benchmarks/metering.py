@@ -95,7 +95,11 @@ class MeteredVectorEnv(AnyVectorWrapper):
         meter, base = self._meter, self._base
         if self._disabled:
             self._writing = self.num_envs - int(np.count_nonzero(np.asarray(actions) == RESTS))
-        meter.spend(self._writing)
+        spent = meter.steps + self._writing
+        if spent < meter.free_until:  # at most steps, and a call would cost as much as the rest
+            meter.steps = spent
+        else:
+            meter.spend(self._writing)
         before = base.reward_calls if self._pays_early else 0
         result = self.env.step(actions)
         ended = base.last_episodes

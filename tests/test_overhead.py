@@ -7,6 +7,7 @@ import pytest
 
 from textgym.benchmarks import overhead
 from textgym.benchmarks.meter import Meter
+from textgym.benchmarks.metering import MeteredVectorEnv
 
 
 def toil(*_):
@@ -26,15 +27,15 @@ def test_it_measures_both_parts():
     assert f"metering {found.metering:+.1%}" in str(found)
 
 
-@pytest.mark.parametrize("method", ["spend", "record"])
-def test_a_slow_meter_is_found_out(method, monkeypatch):
-    usual, plain = getattr(Meter, method), overhead.measure(8, steps=8_000, rounds=1)
+@pytest.mark.parametrize(("kind", "method"), [(MeteredVectorEnv, "step"), (Meter, "record")])
+def test_a_slow_meter_is_found_out(kind, method, monkeypatch):
+    usual, plain = getattr(kind, method), overhead.measure(8, steps=8_000, rounds=1)
 
     def slow(self, *args):
         toil()
-        usual(self, *args)
+        return usual(self, *args)
 
-    monkeypatch.setattr(Meter, method, slow)
+    monkeypatch.setattr(kind, method, slow)
     found = overhead.measure(8, steps=8_000, rounds=1)
     assert found.metering > plain.metering + 1.0
     assert found.recording < plain.recording + 1.0
