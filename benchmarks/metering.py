@@ -15,14 +15,11 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from textgym.episodes import ILLEGAL, STOP_REASONS
 from textgym.factory import EnvFactory
-from textgym.vector_env import RESTS
 from textgym.vector_wrapper import AnyVectorWrapper
 
-from .curve import Integers
 from .meter import Meter
 
 _CODES = {reason: code for code, reason in enumerate(STOP_REASONS)}
-_NOBODY: Integers = np.zeros(0, dtype=np.int64)
 
 
 class MeteredEnv(gym.Wrapper[Any, Any, Any, Any]):
@@ -73,18 +70,8 @@ class MeteredVectorEnv(AnyVectorWrapper):
         base: Any = env.unwrapped
         self._base = base
         self._pays_early = base.config.reward_timing != "end"
-        self._next_step = env.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
-        self._disabled = env.metadata["autoreset_mode"] is AutoresetMode.DISABLED
-        self._resting = _NOBODY  # lanes that sit out the next step
-        self._writing = env.num_envs
-
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begins episodes in all lanes, or in those of ``options["reset_mask"]``; resets are free."""
-        result = self.env.reset(seed=seed, options=options)
-        mask = (options or {}).get("reset_mask")
-        self._resting = _NOBODY if mask is None else self._resting[~mask[self._resting]]
-        self._writing = self.num_envs - self._resting.size
-        return result
+        self._all_write = env.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+        self._lanes = env.num_envs
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Steps all lanes.
@@ -93,13 +80,12 @@ class MeteredVectorEnv(AnyVectorWrapper):
             BudgetSpent: if the budget has not a step left for every lane that would write a token.
         """
         meter, base = self._meter, self._base
-        if self._disabled:
-            self._writing = self.num_envs - int(np.count_nonzero(np.asarray(actions) == RESTS))
-        spent = meter.steps + self._writing
+        writing = self._lanes if self._all_write else base.count_writing(actions)
+        spent = meter.steps + writing
         if spent < meter.free_until:  # at most steps, and a call would cost as much as the rest
             meter.steps = spent
         else:
-            meter.spend(self._writing)
+            meter.spend(writing)
         before = base.reward_calls if self._pays_early else 0
         result = self.env.step(actions)
         ended = base.last_episodes
@@ -108,9 +94,6 @@ class MeteredVectorEnv(AnyVectorWrapper):
             meter.scored_apart += base.reward_calls - before - legal
         if ended is not None:
             meter.record(ended, base.last_returns)
-        if self._next_step:
-            self._resting = base.last_rows
-            self._writing = base.num_envs - self._resting.size
         return result
 
     def __getattr__(self, name: str) -> Any:

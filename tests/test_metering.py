@@ -186,6 +186,18 @@ def test_progress_that_raises_loses_nothing():
     assert [point["n"] for point in meter.learning_curve()] == [point["n"] for point in curve_of(meter.log, 300)]
 
 
+def test_lanes_that_were_reset_by_hand_write_again():
+    meter = Meter()
+    env = MeteredFactory.around(TINY, meter).vector(4)
+    env.reset(seed=0)
+    env.step(np.full(4, env.eos_id))
+    env.reset(options={"reset_mask": np.array([True, False, False, True])})
+    env.step(np.full(4, env.eos_id))  # which resets the two others
+    assert meter.steps == 4 + 2
+    env.step(np.full(4, env.eos_id))
+    assert meter.steps == 4 + 2 + 2
+
+
 def test_metering_changes_nothing():
     plain = play(TINY.vector(4), 40)
     metered = play(MeteredFactory.around(TINY, Meter()).vector(4), 40)

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from first_legal import FirstLegal
 from typer.testing import CliRunner
 
 from textgym.agents.registry import AGENTS, make_agent
@@ -45,7 +46,7 @@ def search(agent="q_learning", trials=3, **changes):
     return Search(agent=agent, trials=trials, **{**BASE, **changes})
 
 
-class Fragile:
+class Fragile(FirstLegal):
     """An agent that some options break; ``level`` is what it earns."""
 
     search_space: ClassVar = {"gain": (0.0, 1.0), "way": ["crash", "fine"]}
@@ -56,16 +57,6 @@ class Fragile:
     def learn(self, envs, total_steps):
         if self.way == "crash":
             raise FloatingPointError("the loss is no number")
-
-    def act(self, observations, action_masks=None, *, deterministic=True, episode_starts=None):
-        return action_masks.argmax(axis=1)
-
-    def save(self, path):
-        path.mkdir()
-
-    @classmethod
-    def load(cls, path):
-        return cls()
 
 
 OWN = f"{__name__}:Fragile"

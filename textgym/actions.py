@@ -1,4 +1,4 @@
-"""What callers hand in, checked: actions, and the numbers of prompts."""
+"""What callers hand in, checked: actions, numbers of prompts, seeds, and masks of the lanes to reset."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.errors import ActionError, EpisodeOverError, PromptError
+from textgym.errors import ActionError, ConfigurationError, EpisodeOverError, PromptError
 
 _UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 
@@ -73,3 +73,34 @@ def check_prompt_index(index: Any, size: int, prompts: int) -> NDArray[np.int64]
             f"prompt_index={index!r}: expected one whole number from 0 to {prompts - 1}, or {size} of them"
         )
     return np.broadcast_to(indices.astype(np.int64), (size,))
+
+
+def check_reset_mask(mask: Any, size: int) -> NDArray[np.bool_]:
+    """The lanes to reset, ``(size,)``; all of them where nothing is said.
+
+    Raises:
+        ConfigurationError: for what is no bool array of that shape, and for one that names nobody.
+    """
+    if mask is None:
+        return np.ones(size, dtype=bool)
+    right = isinstance(mask, np.ndarray) and mask.dtype == bool and mask.shape == (size,) and mask.any()
+    if not right:
+        raise ConfigurationError(f"reset_mask={mask!r}: expected a bool array of shape ({size},), some True")
+    return np.asarray(mask)
+
+
+def check_seeds(seed: int | list[int | None], size: int) -> list[int | None]:
+    """A seed for each of so many lanes: lane i gets ``seed + i`` of a single number.
+
+    Raises:
+        ConfigurationError: for another number of seeds, and for what is no whole number of at least 0.
+    """
+    if isinstance(seed, int | np.integer):
+        seeds: list[int | None] = [int(seed) + lane for lane in range(size)]
+    else:
+        seeds = list(seed)
+    if len(seeds) != size:
+        raise ConfigurationError(f"{len(seeds)} seeds for {size} lanes; expected one number, or one a lane")
+    if any(lane is not None and (not isinstance(lane, int | np.integer) or lane < 0) for lane in seeds):
+        raise ConfigurationError(f"seed={seed!r}: expected whole numbers of at least 0")
+    return seeds

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from textgym.actions import check_prompt_index
+from textgym.actions import check_prompt_index, check_reset_mask, check_seeds
 from textgym.configuration import configure
 from textgym.core import Ending, GenerationCore
 from textgym.episodes import EpisodeBatch
@@ -113,7 +113,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         """
         options = options or {}
         check_names("reset option", options, ["prompt_index", "reset_mask"])
-        mask = self._reset_mask(options.get("reset_mask"))
+        mask = check_reset_mask(options.get("reset_mask"), self.num_envs)
         rows = np.flatnonzero(mask)
         prompts = options.get("prompt_index")
         if prompts is not None:
@@ -127,29 +127,10 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         self._forget()
         return self._observation.observe(self._core, slice(None)), self._masks_info(mask)
 
-    def _reset_mask(self, mask: Any) -> NDArray[np.bool_]:
-        if mask is None:
-            return np.ones(self.num_envs, dtype=bool)
-        right = isinstance(mask, np.ndarray) and mask.dtype == bool and mask.shape == (self.num_envs,) and mask.any()
-        if not right:
-            raise ConfigurationError(
-                f"reset_mask={mask!r}: expected a bool array of shape ({self.num_envs},), some True"
-            )
-        return np.asarray(mask)
-
     def _seed(self, seed: int | list[int | None] | None, mask: NDArray[np.bool_]) -> None:
         if seed is None:
             return
-        if isinstance(seed, int | np.integer):
-            seeds: list[int | None] = [int(seed) + lane for lane in range(self.num_envs)]
-        else:
-            seeds = list(seed)
-        if len(seeds) != self.num_envs:
-            raise ConfigurationError(
-                f"{len(seeds)} seeds for {self.num_envs} lanes; expected one number, or one a lane"
-            )
-        if any(lane is not None and (not isinstance(lane, int | np.integer) or lane < 0) for lane in seeds):
-            raise ConfigurationError(f"seed={seed!r}: expected whole numbers of at least 0")
+        seeds = check_seeds(seed, self.num_envs)
         lanes = [lane for lane in np.flatnonzero(mask).tolist() if seeds[lane] is not None]
         keys = [lane_key(int(seeds[lane] or 0)) for lane in lanes]
         self._core.seed(np.array(lanes, dtype=np.int64), np.array(keys, dtype=np.uint64))
@@ -180,6 +161,11 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
             infos = {**self._masks_info(), **self._ending_info(ending, terminations)}
             self._restart = ending.rows if self.autoreset_mode is AutoresetMode.NEXT_STEP else None
         return self._observation.observe(core, slice(None)), rewards, terminations, truncations, infos
+
+    def count_writing(self, actions: Any) -> int:
+        """How many lanes write a token in a step with these actions: all but those that it resets, or that rest."""
+        idle = self._resting(actions) if self._restart is None else self._restart
+        return self.num_envs - (0 if idle is None else len(idle))
 
     def _resting(self, actions: Any) -> NDArray[np.int64] | None:
         if self.autoreset_mode is not AutoresetMode.DISABLED:

@@ -8,12 +8,11 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from textgym.errors import ConfigurationError
 from textgym.factory import EnvFactory
-from textgym.vector_env import RESTS
 from textgym.vector_wrapper import AnyVectorWrapper
 
 
@@ -52,17 +51,11 @@ class _CountedVectorEnv(AnyVectorWrapper):
         self._base: Any = env.unwrapped
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        idle, before = self._count_idle(actions), self._base.reward_calls
+        writing, before = self._base.count_writing(actions), self._base.reward_calls
         result = self.env.step(actions)
-        self._meter.spend(self.num_envs - idle)
+        self._meter.spend(writing)
         self._meter.reward_calls += self._base.reward_calls - before
         return result
-
-    def _count_idle(self, actions: Any) -> int:
-        """Lanes that this step resets, or that rest."""
-        if self._base.autoreset_mode is AutoresetMode.DISABLED:
-            return int(np.count_nonzero(np.asarray(actions) == RESTS))
-        return int(np.count_nonzero(self._base.over))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "env":
