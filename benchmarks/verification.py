@@ -189,11 +189,14 @@ def _replay(folder: Path, result: RunResult, *, trust: bool) -> _Replayed:
 
 
 def _but_for_chance(before: Measure, now: Measure) -> Measure:
-    """The measure to compare with: of sampled play that cannot be repeated, what was recorded if it is as likely."""
+    """The measure to compare with: of sampled play that cannot be repeated, what was recorded if it is as likely.
+
+    A recorded error counts up to twice that of the replay: one that was edited must not excuse an edited mean.
+    """
     same_kind = (before.split, before.score, before.n, before.impossible) == (
         now.split, now.score, now.n, now.impossible
     )  # fmt: skip
-    chance = _CHANCE * math.hypot(before.standard_error, now.standard_error)
+    chance = _CHANCE * math.hypot(min(before.standard_error, 2 * now.standard_error), now.standard_error)
     drawn = same_kind and before.play == now.play == "sampled" and abs(before.mean - now.mean) <= chance
     return before if drawn else now
 
